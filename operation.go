@@ -1,0 +1,157 @@
+package onevolume
+
+import (
+	"context"
+	"time"
+)
+
+// Kind is what an operation does.
+type Kind string
+
+// The kinds of operations.
+const (
+	Attach Kind = "attach"
+	Detach Kind = "detach"
+)
+
+// Status is how far an operation is.
+type Status string
+
+// The statuses. Only RUNNING has an owner and a lease.
+const (
+	Running Status = "RUNNING"
+	Done    Status = "DONE"   // what was asked is so
+	Undone  Status = "UNDONE" // everything is as it was before
+	Parked  Status = "PARKED" // neither: the volume is in ERROR and waits for an administrator
+)
+
+// Operation is one run of a workflow on one volume. Whoever owns it holds a
+// lease; when that ends, another may take the operation over, which raises
+// its generation and makes every later write of the old owner fail as Stale.
+type Operation struct {
+	ID         int
+	Kind       Kind
+	Volume     VolumeID
+	VM         VM
+	Leave      Leave
+	Status     Status
+	Prior      State  // the volume's state before
+	By         Owner  // who asked
+	Owner      string // the process that runs it: program, user, host and pid
+	Generation int
+	Lease      time.Time // when the owner is taken for dead
+	Started    time.Time
+	Ended      time.Time // zero while RUNNING
+	Error      string
+}
+
+// Ref names one owner's hold on an operation.
+func (o Operation) Ref() OperationRef { return OperationRef{o.ID, o.Generation} }
+
+// OperationRef is an operation and the generation its owner holds.
+type OperationRef struct{ ID, Generation int }
+
+// VM is what an operation needs to know of a virtual machine, from oned.
+type VM struct {
+	ID         VMID
+	Name       string
+	Host       string // the host it runs on
+	Hypervisor string // VM_MAD of its newest history record: kvm, xen …
+	DeployID   string // what the hypervisor calls it: libvirt's UUID or name
+	Owner      Owner
+}
+
+// Leave is what becomes of a volume's data on detach.
+type Leave string
+
+// What detach leaves on the volume.
+const (
+	LeaveZeroes Leave = ""     // overwritten with zeroes and read back
+	LeaveExt4   Leave = "ext4" // the same, then an empty ext4
+	LeaveXFS    Leave = "xfs"  // the same, then an empty XFS
+	LeaveData   Leave = "data" // nothing is written: the volume becomes RETAINED
+)
+
+// Pick says which volume to attach: the one named, or the smallest available
+// one that is large enough.
+type Pick struct {
+	Volume string // id or name; when set, the rest only checks it
+	Size   Size   // at least this; zero only with Volume
+	Exact  bool   // exactly Size
+	Array  string // only from this array
+}
+
+// Request asks for an operation.
+type Request struct {
+	Kind   Kind
+	VM     VM
+	Pick   Pick
+	Leave  Leave
+	Owner  string        // as Operation.Owner
+	Lease  time.Duration // how long without a word before another may take over
+	DryRun bool          // choose and check, but reserve nothing
+}
+
+// Event is what a journal entry says of a step.
+type Event string
+
+// The events of a step's life.
+const (
+	StepStarted   Event = "STARTED"
+	StepSucceeded Event = "SUCCEEDED"
+	StepFailed    Event = "FAILED"
+	UndoStarted   Event = "UNDO_STARTED"
+	UndoFinished  Event = "UNDO_FINISHED"
+	UndoFailed    Event = "UNDO_FAILED"
+)
+
+// Entry is one line of an operation's journal.
+type Entry struct {
+	Seq    int // counts from 1 within the operation; set by the inventory
+	Step   string
+	Event  Event
+	Time   time.Time
+	Detail string // the workflow's state as JSON, or the error's text
+	// Who wrote it, set by the inventory.
+	Generation int
+	Owner      string
+}
+
+// Note is what a step learned about the volume; empty fields change nothing.
+// An identity that is already recorded is never overwritten by a note.
+type Note struct {
+	State    State
+	Host     string
+	Device   string
+	Source   string
+	Serial   string
+	Identity Identity
+}
+
+// Ending closes an operation. The volume goes to State; what no longer holds
+// (VM, host, owner of a blank volume) is taken off it by the inventory.
+type Ending struct {
+	Status Status
+	State  State
+	Note   Note
+	Error  string
+}
+
+// Ledger is the inventory as a workflow needs it, wherever that runs: in the
+// daemon it is the database, in a client the daemon's XML-RPC methods. Each
+// write but the first names the operation's generation and fails with the
+// code Stale when another owner has taken over; each may be repeated when
+// its answer was lost.
+type Ledger interface {
+	// Reserve chooses the volume, moves it to ATTACHING or DETACHING and
+	// opens an operation, all or nothing. Codes: NotFound, Forbidden,
+	// Action (wrong state or VM), NoneFits, Busy.
+	Reserve(ctx context.Context, r Request) (Operation, Volume, error)
+
+	// Record appends to the journal, applies the note and renews the lease.
+	// Without entries and with an empty note it only renews.
+	Record(ctx context.Context, op OperationRef, entries []Entry, note Note) error
+
+	// Finish ends the operation and frees the volume from it.
+	Finish(ctx context.Context, op OperationRef, e Ending) error
+}

@@ -1,0 +1,95 @@
+package onevolume
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Right is a kind of use of an object, as OpenNebula's permissions have it.
+type Right int
+
+// The rights, with the bit each has in an octal digit of permissions.
+const (
+	Use    Right = 4
+	Manage Right = 2
+	Admin  Right = 1
+)
+
+func (r Right) String() string {
+	switch r {
+	case Use:
+		return "USE"
+	case Manage:
+		return "MANAGE"
+	case Admin:
+		return "ADMIN"
+	}
+	return fmt.Sprintf("Right(%d)", int(r))
+}
+
+// Permissions are nine bits, three each for owner, group and others, in the
+// order of an octal number: 0640 is "um- u-- ---".
+type Permissions int
+
+// String is the permissions as OpenNebula's tools print them.
+func (p Permissions) String() string {
+	const letters = "umaumauma"
+	b := make([]byte, 0, 11)
+	for i := range letters {
+		if i == 3 || i == 6 {
+			b = append(b, ' ')
+		}
+		if p&(1<<(8-i)) != 0 {
+			b = append(b, letters[i])
+		} else {
+			b = append(b, '-')
+		}
+	}
+	return string(b)
+}
+
+// Caller is who asks, as oned says: the answer to the session that came with
+// the call.
+type Caller struct {
+	Owner        // the user and their primary group
+	Groups []int // every group that counts, the primary one included
+	Umask  int   // permissions that new objects do not get
+}
+
+// IsAdmin says whether the caller is oneadmin or in oneadmin's group, to whom
+// oned refuses nothing.
+func (c Caller) IsAdmin() bool { return c.UID == 0 || slices.Contains(c.Groups, 0) }
+
+// May says whether the caller has the right on the volume: administrators
+// always, others by the bits of owner, group and others, any of which is
+// enough (src/acl of OpenNebula).
+func (c Caller) May(r Right, v *Volume) bool {
+	p := int(v.Permissions)
+	switch {
+	case c.IsAdmin():
+		return true
+	case c.UID == v.Owner.UID && p>>6&int(r) != 0:
+		return true
+	case slices.Contains(c.Groups, v.Owner.GID) && p>>3&int(r) != 0:
+		return true
+	}
+	return p&int(r) != 0
+}
+
+// Check is May as an error in oned's words, with the code Forbidden.
+func (c Caller) Check(r Right, v *Volume) error {
+	if c.May(r, v) {
+		return nil
+	}
+	return Errorf(Forbidden, "User [%d] : Not authorized to perform %s VOLUME [%d].", c.UID, r, v.ID)
+}
+
+// NewPermissions are those of an object the caller makes: everything for
+// administrators, use and manage for others, less the umask.
+func (c Caller) NewPermissions() Permissions {
+	base := 0o666
+	if c.IsAdmin() {
+		base = 0o777
+	}
+	return Permissions(base &^ c.Umask)
+}

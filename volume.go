@@ -1,0 +1,107 @@
+package onevolume
+
+import (
+	"fmt"
+	"time"
+)
+
+// VolumeID is a volume's id in the inventory: from 0 up, never used again.
+type VolumeID int
+
+// VMID is the id of a virtual machine in OpenNebula.
+type VMID int
+
+// NoVM stands where a volume is in no VM.
+const NoVM VMID = -1
+
+// Volume is a row of one_volume: an iSCSI logical unit, what proves that a
+// device is it, whom it belongs to, and where it is attached.
+type Volume struct {
+	ID   VolumeID
+	Name string
+
+	Target   Target
+	Size     Size
+	Identity Identity
+	Array    string // the storage machine's name in the inventory, or ""
+
+	State  State
+	Reason string // why the state is ERROR, or what the last operation failed of
+
+	Owner Owner
+	// Home is who the volume goes back to when it is wiped: whoever
+	// registered it.
+	Home        Owner
+	Permissions Permissions
+
+	Attachment Attachment
+
+	// Attributes are what users added to the volume's template.
+	Attributes map[string]string
+
+	Operation  int // the newest operation, or 0
+	Registered time.Time
+	Modified   time.Time
+	Version    int // counts the writes; each write names the version it read
+}
+
+// Target is how an initiator reaches the logical unit.
+type Target struct {
+	IQN     IQN
+	LUN     LUN
+	Portals []Portal // tried in this order; never empty
+	CHAP    CHAP
+}
+
+// CHAP are the credentials of a target (RFC 1994): User and Secret prove the
+// initiator to the target, UserIn and SecretIn the target to the initiator
+// (mutual CHAP). No User means none are asked for.
+type CHAP struct {
+	User, UserIn     string
+	Secret, SecretIn string
+}
+
+// String keeps the secrets out of logs, whoever prints the struct.
+func (c CHAP) String() string {
+	if c.User == "" {
+		return "none"
+	}
+	return fmt.Sprintf("user %q, secrets hidden", c.User)
+}
+
+// GoString keeps %#v from showing the secrets.
+func (c CHAP) GoString() string { return c.String() }
+
+// Identity is what a device says of itself (SPC-5 vital product data): the
+// unit serial number of page 80h and the identifier of page 83h as Linux
+// prints it in /sys/block/X/device/wwid. What is empty is not known yet and
+// is recorded at first contact.
+type Identity struct {
+	Serial string
+	WWID   string
+}
+
+// Known says whether anything of the identity has been recorded.
+func (i Identity) Known() bool { return i.Serial != "" || i.WWID != "" }
+
+// Owner is a user and a group of OpenNebula, with their names as they were
+// when the volume got them.
+type Owner struct {
+	UID, GID    int
+	User, Group string
+}
+
+// Attachment is the promise that a volume is in a VM, and where it was
+// plugged last.
+type Attachment struct {
+	VM     VMID   // NoVM when there is none
+	Host   string // as OpenNebula names it
+	Device string // the target name in the domain, such as sdiv
+	Source string // the path of the disk on the host
+	Serial string // the serial number the guest sees
+}
+
+// Serial is the serial number that a volume's disk shows to guests. It is
+// made of characters that every hypervisor takes, and is how the disk is
+// found again in a domain.
+func Serial(id VolumeID) string { return fmt.Sprintf("onevolume-%d", id) }
