@@ -1,0 +1,102 @@
+package saga
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"onevolume"
+)
+
+// Story is what a journal tells of a run that somebody else began.
+type Story[S any] struct {
+	State   S    // after the newest step that succeeded
+	Reached int  // the newest step that was started; -1 when none was
+	Next    int  // the first step that has not succeeded
+	Undoing bool // taking back had begun
+	// Committed says that a point of no return was passed.
+	Committed bool
+	Cause     string
+}
+
+// Read makes a story of a journal. It fails on entries that no run of these
+// steps could have written.
+func (g *Saga[S]) Read(entries []onevolume.Entry) (Story[S], error) {
+	story := Story[S]{Reached: -1}
+	last := map[string]onevolume.Event{}
+	for _, e := range entries {
+		i := g.index(e.Step)
+		if i < 0 {
+			return story, fmt.Errorf("journal entry %d: step %q is none of this workflow", e.Seq, e.Step)
+		}
+		if !Legal(last[e.Step], e.Event) {
+			return story, fmt.Errorf("journal entry %d: %s of step %s cannot follow %q", e.Seq, e.Event, e.Step, last[e.Step])
+		}
+		last[e.Step] = e.Event
+		switch e.Event {
+		case onevolume.StepStarted:
+			story.Reached = max(story.Reached, i)
+		case onevolume.StepSucceeded:
+			story.Next = max(story.Next, i+1)
+			story.Committed = story.Committed || g.Steps[i].NoReturn
+			if err := json.Unmarshal([]byte(e.Detail), &story.State); err != nil {
+				return story, fmt.Errorf("journal entry %d: state of step %s: %w", e.Seq, e.Step, err)
+			}
+		case onevolume.StepFailed:
+			story.Cause = e.Detail
+		case onevolume.UndoStarted, onevolume.UndoFailed:
+			story.Undoing = true
+		case onevolume.UndoFinished:
+			story.Undoing = true
+			story.Reached = i - 1
+		}
+	}
+	return story, nil
+}
+
+func (g *Saga[S]) index(name string) int {
+	for i, s := range g.Steps {
+		if s.Name == name {
+			return i
+		}
+	}
+	return -1
+}
+
+// Forward carries a run on: all steps are done again from the first, each of
+// which looks before it acts, so that what is true now counts and not what
+// was true when the journal was written.
+func (g *Saga[S]) Forward(ctx context.Context, story *Story[S]) error {
+	return g.forward(ctx, &story.State, story.Committed)
+}
+
+// Back takes a run back from the newest step that was started. The error is
+// an *Undone when that worked.
+func (g *Saga[S]) Back(ctx context.Context, story *Story[S], cause error) error {
+	if story.Cause != "" {
+		cause = errors.New(story.Cause)
+	}
+	return g.back(ctx, &story.State, story.Reached, cause)
+}
+
+// Legal says whether an event of a step may follow the one before it ("" for
+// none). A run that is resumed begins a step, or its undoing, again.
+func Legal(before, next onevolume.Event) bool {
+	for _, e := range legal[before] {
+		if e == next {
+			return true
+		}
+	}
+	return false
+}
+
+var legal = map[onevolume.Event][]onevolume.Event{
+	"":                      {onevolume.StepStarted, onevolume.UndoStarted},
+	onevolume.StepStarted:   {onevolume.StepSucceeded, onevolume.StepFailed, onevolume.StepStarted, onevolume.UndoStarted},
+	onevolume.StepSucceeded: {onevolume.StepStarted, onevolume.UndoStarted},
+	onevolume.StepFailed:    {onevolume.StepStarted, onevolume.UndoStarted},
+	onevolume.UndoStarted:   {onevolume.UndoFinished, onevolume.UndoFailed, onevolume.UndoStarted},
+	onevolume.UndoFailed:    {onevolume.UndoStarted},
+	onevolume.UndoFinished:  {onevolume.UndoStarted},
+}
