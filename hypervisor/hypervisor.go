@@ -46,6 +46,10 @@ type Driver interface {
 	// one of the paths (or a link to the same device) as a disk.
 	Users(ctx context.Context, h command.Host, except string, paths []string) ([]string, error)
 
+	// GuestPath is where the guest's users find the disk, or "" when that
+	// cannot be told.
+	GuestPath(d Disk) string
+
 	// PlugCommands and UnplugCommands are what Plug and Unplug would run
 	// in the usual case, for a dry run.
 	PlugCommands(dom Domain, d Disk) []command.Cmd

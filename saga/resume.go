@@ -66,9 +66,9 @@ func (g *Saga[S]) index(name string) int {
 
 // Forward carries a run on: all steps are done again from the first, each of
 // which looks before it acts, so that what is true now counts and not what
-// was true when the journal was written.
-func (g *Saga[S]) Forward(ctx context.Context, story *Story[S]) error {
-	return g.forward(ctx, &story.State, story.Committed)
+// was true when the journal was written. s is the state to go on with.
+func (g *Saga[S]) Forward(ctx context.Context, story *Story[S], s *S) error {
+	return g.forward(ctx, s, story.Committed)
 }
 
 // Back takes a run back from the newest step that was started. The error is

@@ -215,8 +215,7 @@ func resume(t *testing.T, w *world, j *journal, way string) error {
 	if story.Undoing || way == "back" {
 		return g.Back(t.Context(), &story, errors.New("resumed"))
 	}
-	story.State = state{}
-	return g.Forward(t.Context(), &story)
+	return g.Forward(t.Context(), &story, new(state))
 }
 
 func TestResumedFailurePastNoReturnUndoesNothing(t *testing.T) {
@@ -233,7 +232,7 @@ func TestResumedFailurePastNoReturnUndoesNothing(t *testing.T) {
 		t.Fatalf("story %+v, error %v; want it committed", story, err)
 	}
 	var stuck *saga.Stuck
-	if err := g.Forward(t.Context(), &story); !errors.As(err, &stuck) {
+	if err := g.Forward(t.Context(), &story, new(state)); !errors.As(err, &stuck) {
 		t.Errorf("got %v, want *Stuck", err)
 	}
 	if len(w.things) == 0 {

@@ -1,0 +1,152 @@
+package workflow
+
+import (
+	"context"
+
+	"onevolume"
+	"onevolume/command"
+	"onevolume/hypervisor"
+	"onevolume/iscsi"
+)
+
+// attachSteps looks the domain up, connects the host to the target and plugs
+// the proven device in. The domain comes first, so that nothing stands
+// between the proof of the device and its plugging.
+func (r *run) attachSteps() []step {
+	var dom hypervisor.Domain
+	var dev iscsi.Device
+	return []step{
+		{Name: "domain", Do: func(ctx context.Context, f *facts) (err error) {
+			f.Host = r.op.VM.Host
+			dom, err = r.runningDomain(ctx)
+			return err
+		}},
+		{Name: "connect", Do: func(ctx context.Context, f *facts) (err error) {
+			dev, err = r.connect(ctx, f.Host, dom.Name)
+			return err
+		}, Undo: func(ctx context.Context, f *facts) error {
+			return r.takeBackConnect(ctx, dev)
+		}},
+		{Name: "plug", Do: func(ctx context.Context, f *facts) error {
+			return r.plug(ctx, f, dom, dev)
+		}, Undo: func(ctx context.Context, f *facts) error {
+			return r.unplug(ctx, r.op.VM.Host, dev.Path)
+		}},
+	}
+}
+
+// runningDomain looks the VM's domain up and asks that it runs.
+func (r *run) runningDomain(ctx context.Context) (hypervisor.Domain, error) {
+	r.tell(Event{Text: "looking for the domain of VM " + r.vmName()})
+	h, err := r.on(ctx, r.op.VM.Host)
+	if err != nil {
+		return hypervisor.Domain{}, err
+	}
+	dom, err := r.driver.Domain(ctx, h, r.op.VM)
+	if err != nil {
+		return dom, err
+	}
+	if !dom.Running {
+		return dom, onevolume.Errorf(onevolume.Action, "domain %s on host %s is not running (%s)", dom.Name, h.Name(), dom.State).
+			WithHint("start the VM, then attach again")
+	}
+	return dom, nil
+}
+
+// connect makes the volume's device appear on the host and proves it. What
+// was there before we came may be in use by others, so they are asked.
+func (r *run) connect(ctx context.Context, host, except string) (iscsi.Device, error) {
+	r.tell(Event{Text: "logging host " + host + " in to " + string(r.vol.Target.IQN)})
+	h, err := r.on(ctx, host)
+	if err != nil {
+		return iscsi.Device{}, err
+	}
+	dev, err := r.Initiator.Connect(ctx, h, r.vol.Target, iscsi.Want{Size: r.vol.Size, Identity: r.vol.Identity})
+	if err != nil {
+		return dev, err
+	}
+	if !dev.Fresh {
+		if err := r.unused(ctx, h, except, dev); err != nil {
+			return dev, err
+		}
+	}
+	r.note.Host, r.note.Source, r.note.Identity = host, dev.Path, dev.Identity
+	return dev, nil
+}
+
+// unused asks that no domain of the host but the given one has the device.
+func (r *run) unused(ctx context.Context, h command.Host, except string, dev iscsi.Device) error {
+	users, err := r.driver.Users(ctx, h, except, []string{dev.Path, "/dev/" + dev.Name})
+	if err != nil {
+		return err
+	}
+	if len(users) > 0 {
+		return onevolume.Errorf(onevolume.Held, "volume %d on host %s is a disk of %v already", r.vol.ID, h.Name(), users).
+			WithHint("nothing was changed; find out who plugged it: virsh domblklist %s", command.Quote(users[0]))
+	}
+	return nil
+}
+
+// plug makes the device a disk of the domain.
+func (r *run) plug(ctx context.Context, f *facts, dom hypervisor.Domain, dev iscsi.Device) error {
+	r.tell(Event{Text: "plugging it into " + dom.Name})
+	h, err := r.on(ctx, f.Host)
+	if err != nil {
+		return err
+	}
+	f.Disk, err = r.driver.Plug(ctx, h, dom, hypervisor.Disk{
+		Source: dev.Path, Serial: onevolume.Serial(r.vol.ID), ReadOnly: dev.ReadOnly,
+	})
+	if err != nil {
+		return err
+	}
+	r.note.Device, r.note.Serial = f.Disk.Target, f.Disk.Serial
+	return nil
+}
+
+// unplug takes the disk out of the domain and waits until the guest lets go.
+func (r *run) unplug(ctx context.Context, host, source string) error {
+	h, err := r.on(ctx, host)
+	if err != nil {
+		return err
+	}
+	return r.driver.Unplug(ctx, h, r.op.VM, hypervisor.Disk{
+		Serial: onevolume.Serial(r.vol.ID), Source: source,
+	}, r.Limits.Unplug)
+}
+
+// takeBackConnect logs the host out again. When it is not certain that the
+// device is there through us alone, whoever may use it is asked for; a device
+// in use is not ours to remove.
+func (r *run) takeBackConnect(ctx context.Context, dev iscsi.Device) error {
+	host := r.op.VM.Host
+	h, err := r.on(ctx, host)
+	if err != nil {
+		return err
+	}
+	if !dev.Fresh {
+		err = r.release(ctx, h)
+	} else {
+		err = r.Initiator.Release(ctx, h, r.vol.Target)
+	}
+	if onevolume.CodeOf(err) == onevolume.Held {
+		r.tell(Event{Text: "left on host " + host + ": " + err.Error()})
+		return nil
+	}
+	return err
+}
+
+// release takes the device off the host and logs it out of the target, after
+// asking that no domain has the device as a disk.
+func (r *run) release(ctx context.Context, h command.Host) error {
+	found, err := r.Initiator.Find(ctx, h, r.vol.Target)
+	if err != nil {
+		return err
+	}
+	for _, dev := range found {
+		if err := r.unused(ctx, h, "", dev); err != nil {
+			return err
+		}
+	}
+	return r.Initiator.Release(ctx, h, r.vol.Target)
+}

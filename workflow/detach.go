@@ -1,0 +1,109 @@
+package workflow
+
+import (
+	"context"
+	"fmt"
+
+	"onevolume"
+	"onevolume/iscsi"
+)
+
+// detachSteps takes the disk out of the guest, overwrites it unless its data
+// shall stay, and logs the host out. Once the guest has let go there is no
+// way back, only on.
+func (r *run) detachSteps() []step {
+	var dev iscsi.Device
+	steps := []step{{Name: "unplug", NoReturn: true, Do: r.letGo}}
+	if r.op.Leave != onevolume.LeaveData {
+		steps = append(steps,
+			step{Name: "prove", Do: func(ctx context.Context, f *facts) (err error) {
+				dev, err = r.reconnect(ctx, f)
+				return err
+			}},
+			step{Name: "wipe", Do: func(ctx context.Context, f *facts) error {
+				return r.wipe(ctx, f, dev)
+			}})
+	}
+	return append(steps, step{Name: "release", Do: func(ctx context.Context, f *facts) error {
+		for _, host := range r.places() {
+			r.tell(Event{Text: "logging host " + host + " out"})
+			h, err := r.on(ctx, host)
+			if err != nil {
+				return err
+			}
+			if err := r.release(ctx, h); err != nil {
+				return err
+			}
+		}
+		return nil
+	}})
+}
+
+// places are the hosts on which the volume may be: where the VM runs, and
+// where we plugged it, should those differ.
+func (r *run) places() []string {
+	list := []string{r.op.VM.Host}
+	if h := r.vol.Attachment.Host; h != "" && h != r.op.VM.Host {
+		list = append(list, h)
+	}
+	return list
+}
+
+// letGo unplugs the disk wherever it may be. The volume is WIPING from the
+// moment no guest has it, so that nobody takes it for attached.
+func (r *run) letGo(ctx context.Context, f *facts) error {
+	for _, host := range r.places() {
+		r.tell(Event{Text: "unplugging it from VM " + r.vmName()})
+		if err := r.unplug(ctx, host, r.vol.Attachment.Source); err != nil {
+			return err
+		}
+	}
+	f.Host = r.op.VM.Host
+	if r.op.Leave != onevolume.LeaveData {
+		r.note.State = onevolume.Wiping
+	}
+	return nil
+}
+
+// reconnect proves the device again before it is overwritten: it may have
+// been unplugged an hour ago, by a process that died.
+func (r *run) reconnect(ctx context.Context, f *facts) (iscsi.Device, error) {
+	f.Host = r.op.VM.Host
+	h, err := r.on(ctx, f.Host)
+	if err != nil {
+		return iscsi.Device{}, err
+	}
+	dev, err := r.Initiator.Connect(ctx, h, r.vol.Target, iscsi.Want{Size: r.vol.Size, Identity: r.vol.Identity})
+	if err != nil {
+		return dev, err
+	}
+	if dev.ReadOnly {
+		return dev, onevolume.Errorf(onevolume.Refused, "volume %d is read-only on host %s and cannot be wiped", r.vol.ID, f.Host).
+			WithHint("make the logical unit writable on its array, or detach with --no-format")
+	}
+	return dev, r.unused(ctx, h, "", dev)
+}
+
+// wipe overwrites the device, reads it back and makes a file system if one
+// was asked for.
+func (r *run) wipe(ctx context.Context, f *facts, dev iscsi.Device) error {
+	h, err := r.on(ctx, f.Host)
+	if err != nil {
+		return err
+	}
+	err = r.Wiper.Wipe(ctx, h, dev, func(phase string, done, total onevolume.Size) {
+		r.tell(Event{Text: phase, Done: done, Total: total})
+	})
+	if err != nil || r.op.Leave == onevolume.LeaveZeroes {
+		return err
+	}
+	r.tell(Event{Text: "making an empty " + string(r.op.Leave)})
+	return r.Wiper.Format(ctx, h, dev, string(r.op.Leave))
+}
+
+func (r *run) vmName() string {
+	if r.op.VM.Name == "" {
+		return fmt.Sprint(int(r.op.VM.ID))
+	}
+	return fmt.Sprintf("%d (%s)", r.op.VM.ID, r.op.VM.Name)
+}

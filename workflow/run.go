@@ -1,0 +1,192 @@
+package workflow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"onevolume"
+	"onevolume/hypervisor"
+	"onevolume/saga"
+)
+
+// step is a step of ours, and facts is what a run knows and journals, so that
+// another process can carry on.
+type step = saga.Step[facts]
+
+type facts struct {
+	Host string          // where the newest step worked
+	Disk hypervisor.Disk // as the live domain showed it
+}
+
+// run is one operation under way.
+type run struct {
+	*Engine
+	driver hypervisor.Driver
+	op     onevolume.Operation
+	vol    onevolume.Volume
+	hosts  map[string]*link
+	note   onevolume.Note // goes with the next journal entry
+	facts  facts
+	// unlocked leaves out the lock on the host: a plan changes nothing.
+	unlocked bool
+}
+
+func (e *Engine) newRun(d hypervisor.Driver) *run {
+	return &run{Engine: e, driver: d, hosts: map[string]*link{}}
+}
+
+// Write is the journal of the run's saga.
+func (r *run) Write(ctx context.Context, entries []onevolume.Entry) error {
+	if err := r.Ledger.Record(ctx, r.op.Ref(), entries, r.note); err != nil {
+		return err
+	}
+	r.note = onevolume.Note{}
+	return nil
+}
+
+func (r *run) saga(steps []step) *saga.Saga[facts] {
+	return &saga.Saga[facts]{Steps: steps, Journal: r, Now: r.Now}
+}
+
+// underLease calls f while the operation's lease is kept alive, and closes
+// the operation as f ended.
+func (r *run) underLease(ctx context.Context, f func(context.Context) error) (Outcome, error) {
+	working, cancel := context.WithCancelCause(ctx)
+	kept := make(chan struct{})
+	go func() {
+		defer close(kept)
+		r.keepLease(working, cancel)
+	}()
+	err := f(working)
+	cancel(nil)
+	<-kept
+	if cause := context.Cause(working); cause != nil && onevolume.CodeOf(cause) == onevolume.Stale {
+		return Outcome{}, r.lost(cause)
+	}
+	return r.end(context.WithoutCancel(ctx), err)
+}
+
+// keepLease renews the lease until ctx ends. A renewal that fails for once
+// does no harm; one that is refused ends the work, for it is another's now.
+func (r *run) keepLease(ctx context.Context, cancel context.CancelCauseFunc) {
+	tick := time.NewTicker(r.Limits.Lease / 3)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		err := r.Ledger.Record(ctx, r.op.Ref(), nil, onevolume.Note{})
+		if onevolume.CodeOf(err) == onevolume.Stale {
+			cancel(err)
+			return
+		}
+	}
+}
+
+// end closes the operation in the inventory according to how its steps ended.
+func (r *run) end(ctx context.Context, err error) (Outcome, error) {
+	ctx, cancel := context.WithTimeout(ctx, finishTime)
+	defer cancel()
+	var (
+		undone *saga.Undone
+		stuck  *saga.Stuck
+		lost   *saga.Lost
+	)
+	switch {
+	case err == nil:
+		return r.finished(ctx)
+	case errors.As(err, &lost):
+		return Outcome{}, r.lost(err)
+	case errors.As(err, &undone):
+		e := onevolume.Ending{Status: onevolume.Undone, State: r.op.Prior, Error: undone.Error()}
+		if ferr := r.Ledger.Finish(ctx, r.op.Ref(), e); ferr != nil {
+			return Outcome{}, errors.Join(undone.Cause, r.lost(ferr))
+		}
+		return Outcome{}, undone.Cause
+	case errors.As(err, &stuck) && transient(stuck):
+		return Outcome{}, r.later(stuck)
+	case errors.As(err, &stuck):
+		return Outcome{}, r.park(ctx, stuck)
+	}
+	return Outcome{}, err
+}
+
+// finishTime bounds the closing of an operation.
+const finishTime = 30 * time.Second
+
+// finished records that everything asked for is so.
+func (r *run) finished(ctx context.Context) (Outcome, error) {
+	e := onevolume.Ending{Status: onevolume.Done, State: r.goal(), Note: r.note}
+	if err := r.Ledger.Finish(ctx, r.op.Ref(), e); err != nil {
+		return Outcome{}, r.lost(err)
+	}
+	out := Outcome{Operation: r.op.ID, Volume: r.vol, VM: r.op.VM}
+	if r.op.Kind == onevolume.Attach {
+		out.Disk = r.facts.Disk
+		out.GuestPath = r.driver.GuestPath(r.facts.Disk)
+	}
+	return out, nil
+}
+
+func (r *run) goal() onevolume.State {
+	switch {
+	case r.op.Kind == onevolume.Attach:
+		return onevolume.Attached
+	case r.op.Leave == onevolume.LeaveData:
+		return onevolume.Retained
+	}
+	return onevolume.Available
+}
+
+// lost is the error when the inventory did not take our word: nothing more
+// was done, and the daemon decides by what is true on the host.
+func (r *run) lost(err error) error {
+	if onevolume.CodeOf(err) == onevolume.Stale {
+		return onevolume.Errorf(onevolume.Stale, "operation %d was taken over by another owner: %w", r.op.ID, err).
+			WithHint("see how it ended: onevolume show %d", r.vol.ID)
+	}
+	return onevolume.Errorf(onevolume.Unknown, "operation %d on volume %d: the daemon did not answer: %w", r.op.ID, r.vol.ID, err).
+		WithHint("onevolumed finishes or undoes the operation when it is back; then see: onevolume show %d", r.vol.ID)
+}
+
+// later leaves the operation to the daemon, which goes on when its lease has
+// ended and whoever did not answer does so again.
+func (r *run) later(stuck *saga.Stuck) error {
+	return onevolume.Errorf(onevolume.Unknown, "operation %d on volume %d is not finished: %w", r.op.ID, r.vol.ID, stuck).
+		WithHint("onevolumed goes on with it as soon as it can; see: onevolume show %d", r.vol.ID)
+}
+
+// park puts the volume into ERROR with all that is known.
+func (r *run) park(ctx context.Context, stuck *saga.Stuck) error {
+	err := onevolume.Errorf(onevolume.CodeOf(stuck.Cause), "volume %d is in ERROR: %w", r.vol.ID, stuck).
+		WithHint("%s", parkedHint(r, stuck))
+	e := onevolume.Ending{Status: onevolume.Parked, State: onevolume.Failed, Note: r.note,
+		Error: fmt.Sprintf("%v. %s", stuck, err.Hint)}
+	if ferr := r.Ledger.Finish(ctx, r.op.Ref(), e); ferr != nil {
+		return errors.Join(err, r.lost(ferr))
+	}
+	return err
+}
+
+func parkedHint(r *run, stuck *saga.Stuck) string {
+	if h := onevolume.HintOf(stuck.Cause); h != "" && stuck.UndoErr == nil {
+		return h + "; then again: onevolume detach " + fmt.Sprint(r.op.VM.ID, " ", r.vol.ID)
+	}
+	return fmt.Sprintf("put right what is named, then: onevolume detach %d %d", r.op.VM.ID, r.vol.ID)
+}
+
+// transient says whether what keeps a run from going on or back may pass by
+// itself: somebody did not answer.
+func transient(stuck *saga.Stuck) bool {
+	err := stuck.UndoErr
+	if err == nil {
+		err = stuck.Cause
+	}
+	code := onevolume.CodeOf(err)
+	return code == onevolume.Unreachable || code == onevolume.Unknown || code == onevolume.Busy ||
+		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
