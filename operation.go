@@ -155,3 +155,19 @@ type Ledger interface {
 	// Finish ends the operation and frees the volume from it.
 	Finish(ctx context.Context, op OperationRef, e Ending) error
 }
+
+// Filter says which volumes to list, newest first.
+type Filter struct {
+	// Viewer sees what they may USE; administrators see all.
+	Viewer Caller
+	// Flag is oned's: -4 of the viewer's primary group, -3 the viewer's own,
+	// -2 all that can be seen, -1 the viewer's and their groups', from 0 up
+	// those of the user with that id.
+	Flag int
+	// FirstID and LastID bound the ids; -1 is no bound.
+	FirstID, LastID int
+	// Offset and Limit cut a page out of the list; a Limit of 0 is none.
+	Offset, Limit int
+	// States, when not empty, are the only ones listed.
+	States []State
+}

@@ -1,0 +1,152 @@
+// Package inventory is what callers may do with the volumes' inventory: it
+// checks who asks and what they ask for, in oned's order and words, and
+// leaves the keeping to a store. The XML-RPC methods and the daemon's own
+// loops stand on it.
+package inventory
+
+import (
+	"context"
+	"time"
+
+	"onevolume"
+)
+
+// Store keeps volumes, operations and their journals (package store, which
+// documents what each method promises).
+type Store interface {
+	Allocate(ctx context.Context, v onevolume.Volume) (onevolume.VolumeID, error)
+	Volume(ctx context.Context, id onevolume.VolumeID) (onevolume.Volume, error)
+	Volumes(ctx context.Context, f onevolume.Filter) ([]onevolume.Volume, error)
+	Update(ctx context.Context, id onevolume.VolumeID, change func(*onevolume.Volume) error) error
+	Delete(ctx context.Context, id onevolume.VolumeID) error
+	Reserve(ctx context.Context, who onevolume.Caller, r onevolume.Request) (onevolume.Operation, onevolume.Volume, error)
+	Record(ctx context.Context, op onevolume.OperationRef, entries []onevolume.Entry, note onevolume.Note) error
+	Finish(ctx context.Context, op onevolume.OperationRef, e onevolume.Ending) error
+	Operation(ctx context.Context, id int) (onevolume.Operation, error)
+	Journal(ctx context.Context, id int) ([]onevolume.Entry, error)
+}
+
+// Service answers callers.
+type Service struct {
+	Store Store
+	Now   func() time.Time
+}
+
+// object is what oned's error texts would call a volume.
+const object = "volume"
+
+// Info gives a volume that the caller may USE. secrets asks for the CHAP
+// secrets with it, which only administrators get. Codes: NotFound, Forbidden.
+func (s *Service) Info(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID, secrets bool) (onevolume.Volume, error) {
+	v, err := s.get(ctx, who, id, onevolume.Use)
+	if err != nil {
+		return v, err
+	}
+	if !secrets || !who.IsAdmin() {
+		v.Target.CHAP.Secret, v.Target.CHAP.SecretIn = "", ""
+	}
+	return v, nil
+}
+
+// get reads a volume and checks the caller's right on it.
+func (s *Service) get(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID, right onevolume.Right) (onevolume.Volume, error) {
+	if id < 0 {
+		return onevolume.Volume{}, onevolume.Missing(object, int(id))
+	}
+	v, err := s.Store.Volume(ctx, id)
+	if err != nil {
+		return v, err
+	}
+	return v, who.Check(right, &v)
+}
+
+// Pool lists volumes, newest first, by oned's filter flag (-4 … uid) and its
+// two numbers: ids from first to last, or with last < -1 the page of -last
+// volumes at offset first. states, when given, are the only ones listed.
+func (s *Service) Pool(ctx context.Context, who onevolume.Caller, flag, first, last int, states ...onevolume.State) ([]onevolume.Volume, error) {
+	if flag < -4 {
+		return nil, onevolume.Errorf(onevolume.Invalid, "Incorrect filter_flag")
+	}
+	f := onevolume.Filter{Viewer: who, Flag: flag, FirstID: -1, LastID: -1, States: states}
+	if last < -1 {
+		f.Offset, f.Limit = max(first, 0), -last
+	} else {
+		f.FirstID, f.LastID = first, last
+	}
+	list, err := s.Store.Volumes(ctx, f)
+	for i := range list {
+		list[i].Target.CHAP.Secret, list[i].Target.CHAP.SecretIn = "", ""
+	}
+	return list, err
+}
+
+// Rename gives a volume another name. Codes: NotFound, Forbidden, Allocate
+// (the name breaks the rules or is taken).
+func (s *Service) Rename(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID, name string) error {
+	if _, err := s.get(ctx, who, id, onevolume.Manage); err != nil {
+		return err
+	}
+	if err := onevolume.CheckName(name); err != nil {
+		return err
+	}
+	return s.Store.Update(ctx, id, func(v *onevolume.Volume) error {
+		v.Name = name
+		return who.Check(onevolume.Manage, v)
+	})
+}
+
+// Chmod sets permissions: bits holds 1, 0 or -1 (leave as it is) for each of
+// owner, group and others × use, manage, admin. Changing an admin bit needs
+// ADMIN, everything else MANAGE.
+func (s *Service) Chmod(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID, bits [9]int) error {
+	if _, err := s.get(ctx, who, id, onevolume.Manage); err != nil {
+		return err
+	}
+	return s.Store.Update(ctx, id, func(v *onevolume.Volume) error {
+		need, p := onevolume.Manage, v.Permissions
+		for i, b := range bits {
+			mask := onevolume.Permissions(1) << (8 - i)
+			switch {
+			case b == 1:
+				p |= mask
+			case b == 0:
+				p &^= mask
+			}
+		}
+		if (p^v.Permissions)&0o111 != 0 {
+			need = onevolume.Admin
+		}
+		if err := who.Check(need, v); err != nil {
+			return err
+		}
+		v.Permissions = p
+		return nil
+	})
+}
+
+// Delete takes a volume out of the inventory; its logical unit stays as it
+// is. Codes: NotFound, Forbidden, Action (in a VM or in an operation).
+func (s *Service) Delete(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID) error {
+	if _, err := s.get(ctx, who, id, onevolume.Manage); err != nil {
+		return err
+	}
+	return s.Store.Delete(ctx, id)
+}
+
+// Operation gives an operation and its journal to whoever began it, to those
+// who may USE its volume, and to administrators.
+func (s *Service) Operation(ctx context.Context, who onevolume.Caller, id int) (onevolume.Operation, []onevolume.Entry, error) {
+	op, err := s.Store.Operation(ctx, id)
+	if err != nil {
+		return op, nil, err
+	}
+	if op.By.UID != who.UID && !who.IsAdmin() {
+		v, err := s.Store.Volume(ctx, op.Volume)
+		if err != nil || !who.May(onevolume.Use, &v) {
+			return onevolume.Operation{}, nil, onevolume.Errorf(onevolume.Forbidden,
+				"User [%d] : Not authorized to perform USE VOLUME [%d].", who.UID, op.Volume)
+		}
+	}
+	journal, err := s.Store.Journal(ctx, id)
+	return op, journal, err
+}

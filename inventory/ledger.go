@@ -1,0 +1,59 @@
+package inventory
+
+import (
+	"context"
+	"time"
+
+	"onevolume"
+)
+
+// Ledger gives the inventory as a workflow needs it, on behalf of a caller:
+// volumes are chosen among those the caller may USE.
+func (s *Service) Ledger(who onevolume.Caller) onevolume.Ledger { return ledger{s, who} }
+
+type ledger struct {
+	*Service
+	who onevolume.Caller
+}
+
+// maxLease bounds how long a dead owner can keep a volume.
+const maxLease = 10 * time.Minute
+
+func (l ledger) Reserve(ctx context.Context, r onevolume.Request) (onevolume.Operation, onevolume.Volume, error) {
+	if err := checkRequest(r); err != nil {
+		return onevolume.Operation{}, onevolume.Volume{}, err
+	}
+	return l.Store.Reserve(ctx, l.who, r)
+}
+
+func (l ledger) Record(ctx context.Context, op onevolume.OperationRef, entries []onevolume.Entry, note onevolume.Note) error {
+	return l.Store.Record(ctx, op, entries, note)
+}
+
+func (l ledger) Finish(ctx context.Context, op onevolume.OperationRef, e onevolume.Ending) error {
+	return l.Store.Finish(ctx, op, e)
+}
+
+// checkRequest refuses what no workflow of ours asks for.
+func checkRequest(r onevolume.Request) error {
+	bad := func(format string, args ...any) error { return onevolume.Errorf(onevolume.Invalid, format, args...) }
+	switch {
+	case r.Kind != onevolume.Attach && r.Kind != onevolume.Detach:
+		return bad("no such kind of operation: %q", r.Kind)
+	case r.VM.ID < 0 || r.VM.Host == "":
+		return bad("VM %d has no host", r.VM.ID)
+	case r.Kind == onevolume.Detach && r.Pick.Volume == "":
+		return bad("which volume to detach is missing")
+	case r.Kind == onevolume.Attach && r.Pick.Volume == "" && r.Pick.Size <= 0:
+		return bad("which volume to attach, or of which size, is missing")
+	case r.Owner == "" && !r.DryRun:
+		return bad("an operation without an owner")
+	case !r.DryRun && (r.Lease < time.Second || r.Lease > maxLease):
+		return bad("a lease of %s; it must be from %s to %s", r.Lease, time.Second, maxLease)
+	}
+	switch r.Leave {
+	case onevolume.LeaveZeroes, onevolume.LeaveExt4, onevolume.LeaveXFS, onevolume.LeaveData:
+		return nil
+	}
+	return bad("no such format: %q", r.Leave)
+}
