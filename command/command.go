@@ -2,12 +2,12 @@
 // the command, what goes to its standard input, how long it may take, and
 // what came back. It holds the one quoting function and the masking of
 // secrets. The transport is a package of its own (command/ssh), and a host
-// made of memory for tests another (command/commandtest).
+// made of memory for tests another (command/commandtest). It imports the
+// standard library only.
 package command
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"time"
 )
@@ -45,28 +45,36 @@ type Cmd struct {
 	ReadOnly bool
 
 	// OnLine, when set, is given each line of standard output as it
-	// arrives, without its newline. It must not block for long.
+	// arrives, without its newline. It must not block for long and must
+	// not use the Host. It is not called after Run has returned.
 	OnLine func(line string)
 }
 
 // Result is what a command that ran to its end left.
 type Result struct {
 	Stdout, Stderr []byte
-	// Code is the exit status, 0 to 255.
+	// Code is the exit status, 0 to 255; 128 and a signal's number for a
+	// command that a signal ended, 127 for one that is not there.
 	Code int
 }
 
 // Runner runs commands on one host. Run returns an error only when the
 // command did not run to its end as far as we know: it could not be started,
 // the connection broke, or time ran out. An exit status other than zero is
-// no error of Run's; see Check. The error is a *RunError.
+// no error of Run's; see Check. The error is a *RunError that wraps
+// ErrNotRun, ErrUnknownOutcome or ErrOutputTooBig.
 type Runner interface {
 	Run(ctx context.Context, c Cmd) (Result, error)
 }
 
 // Host is a connection to a hypervisor host. It keeps one shell there, in
 // which commands run one after the other; locks are held by that shell, so
-// they end with it however it ends.
+// they end with it however it ends. It may be used from several goroutines,
+// which then wait for each other.
+//
+// A command that does not end in time, or whose context ends, costs the
+// connection: its outcome is unknown, every later call fails with ErrNotRun,
+// and the caller dials again.
 type Host interface {
 	Runner
 
@@ -77,19 +85,20 @@ type Host interface {
 	// whoever holds it, and returns the function that gives it back (which
 	// may be called more than once). Names are of the form [a-z0-9-]+;
 	// LockName makes one of any text. A lock that was not got in time is a
-	// *LockedError.
+	// *LockedError. Waiting occupies the shell, and a context that ends
+	// meanwhile costs the connection.
 	Lock(ctx context.Context, name string, wait time.Duration) (unlock func(), err error)
 
-	// Close ends the shell and the connection. What still runs on the host
-	// is hung up.
+	// Close ends the shell and the connection; it takes two seconds at the
+	// most and may be called more than once. A command that still runs on
+	// the host goes on until it ends by itself, and the locks with it.
 	Close() error
 }
 
 // Dialer opens connections to hosts.
 type Dialer interface {
-	// Dial connects to the host, or says why it could not: the error is an
-	// *onevolume.Error with code Unreachable whose text names the host and
-	// whose hint says what to do.
+	// Dial connects to the host, or says why it could not: the error is a
+	// *DialError.
 	Dial(ctx context.Context, host string) (Host, error)
 }
 
@@ -110,6 +119,9 @@ func (s Secret) String() string {
 // GoString keeps %#v from showing it either.
 func (s Secret) GoString() string { return s.String() }
 
+// MarshalText keeps JSON and XML from showing it.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
 // String is the command as a person would type it, without its input.
 func (c Cmd) String() string {
 	if c.Script != "" {
@@ -119,42 +131,4 @@ func (c Cmd) String() string {
 		return "sudo -n " + Join(c.Argv)
 	}
 	return Join(c.Argv)
-}
-
-// RunError says that a command's end is not known, or that it ended other
-// than wished. Code is -1 when it is not known whether the command ran.
-type RunError struct {
-	Host   string
-	Cmd    string // as Cmd.String gives it
-	Code   int
-	Stderr string
-	Err    error // nil when the command ran and Code says how it ended
-}
-
-func (e *RunError) Error() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "host %s: %s", e.Host, e.Cmd)
-	switch {
-	case e.Err != nil:
-		fmt.Fprintf(&b, ": %v", e.Err)
-	default:
-		fmt.Fprintf(&b, ": exit status %d", e.Code)
-	}
-	if s := strings.TrimSpace(e.Stderr); s != "" {
-		fmt.Fprintf(&b, ": %s", s)
-	}
-	return b.String()
-}
-
-func (e *RunError) Unwrap() error { return e.Err }
-
-// LockedError says that somebody else held a lock on a host for all the time
-// we waited.
-type LockedError struct {
-	Host, Name string
-	Wait       time.Duration
-}
-
-func (e *LockedError) Error() string {
-	return fmt.Sprintf("host %s: another operation holds the lock %s and did not give it back within %s", e.Host, e.Name, e.Wait)
 }
