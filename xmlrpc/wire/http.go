@@ -1,0 +1,139 @@
+package wire
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"html"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// Times and sizes of HTTPServer. oned gives a client 15 s as well; what it
+// lacks is a limit on how many may wait, which Go does not need.
+const (
+	headerTime  = 5 * time.Second
+	requestTime = 15 * time.Second
+	writeTime   = 30 * time.Second
+	idleTime    = 2 * time.Minute
+	headerSize  = 16 << 10
+)
+
+// HTTPServer is an HTTP server with limits for clients that are slow or
+// talkative. It puts none on how long a method may run: an attach takes its
+// time. An answer must be taken within 30 s.
+func HTTPServer(addr string, h http.Handler) *http.Server {
+	return &http.Server{
+		Addr:              addr,
+		Handler:           h,
+		ReadHeaderTimeout: headerTime,
+		ReadTimeout:       requestTime,
+		IdleTimeout:       idleTime,
+		MaxHeaderBytes:    headerSize,
+	}
+}
+
+// ServeHTTP is HTTP as oned has it, with these differences: a connection is
+// kept, a chunked body is read, a body that is too large gets 413 and not
+// 500, and HEAD gets no body.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	path := s.Path
+	if path == "" {
+		path = Path
+	}
+	switch {
+	case r.URL.Path != path:
+		refuse(w, http.StatusNotFound, fmt.Sprintf("This XML-RPC server responds to only one URI path.  "+
+			"It's not the one you requested: '%s'.  (Typically, it's '%s')", r.URL.Path, path))
+		return
+	case r.Method == http.MethodOptions:
+		w.Header().Set("Allow", http.MethodPost)
+		w.Header().Set("Content-Length", "0")
+		return
+	case r.Method != http.MethodPost:
+		w.Header().Set("Allow", http.MethodPost)
+		refuse(w, http.StatusMethodNotAllowed, "POST is the only HTTP method this server understands")
+		return
+	}
+	limits := s.Limits.orDefault()
+	if r.ContentLength > limits.Body {
+		w.Header().Set("Connection", "close")
+		refuse(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("XML-RPC request too large (%d bytes)", r.ContentLength))
+		return
+	}
+	start := time.Now()
+	call, err := ReadCall(r.Body, limits)
+	if err != nil {
+		s.unreadable(w, r, start, err)
+		return
+	}
+	s.respond(w, s.serve(r.Context(), r.RemoteAddr, call))
+}
+
+// unreadable answers a body that holds no call.
+func (s *Server) unreadable(w http.ResponseWriter, r *http.Request, start time.Time, err error) {
+	if fault, ok := errors.AsType[*Fault](err); ok {
+		s.record("", r.RemoteAddr, start, fault.Code)
+		if fault.Code == FaultTooLarge {
+			// The rest of the body is not waited for.
+			w.Header().Set("Connection", "close")
+		}
+		s.respond(w, failed(fault))
+		return
+	}
+	if err == errEmpty {
+		refuse(w, http.StatusBadRequest, "According to your content-length HTTP header, your request is empty (zero length)")
+		return
+	}
+	w.Header().Set("Connection", "close")
+	if slow, ok := errors.AsType[net.Error](err); ok && slow.Timeout() {
+		refuse(w, http.StatusRequestTimeout, "Timed out waiting for client to send its POST data")
+		return
+	}
+	refuse(w, http.StatusBadRequest, "The request's body ended early")
+}
+
+// respond writes the answer in one piece: its length is known, and an answer
+// that cannot be written as XML becomes a fault.
+func (s *Server) respond(w http.ResponseWriter, a answer) {
+	var b bytes.Buffer
+	err := error(nil)
+	if a.fault == nil {
+		err = WriteValue(&b, a.value)
+		if err != nil {
+			a.fault = faultf(FaultInternal, "The method's result has no form in XML-RPC")
+		}
+	}
+	if a.fault != nil {
+		b.Reset()
+		if err := WriteFault(&b, a.fault); err != nil {
+			http.Error(w, "", http.StatusInternalServerError)
+			return
+		}
+	}
+	w.Header().Set("Content-Type", "text/xml; charset=utf-8")
+	send(w, http.StatusOK, b.Bytes())
+}
+
+// refuse answers on the level of HTTP, in oned's HTML.
+func refuse(w http.ResponseWriter, status int, why string) {
+	w.Header().Set("Content-Type", "text/html")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	send(w, status, fmt.Appendf(nil, "<HTML><HEAD><TITLE>Error %d</TITLE></HEAD><BODY><H1>Error %[1]d</H1><P>%s</P></BODY></HTML>",
+		status, html.EscapeString(why)))
+}
+
+func send(w http.ResponseWriter, status int, body []byte) {
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	control := http.NewResponseController(w)
+	// A recorder in a test has no deadline; nothing else fails here. The
+	// deadline is lifted again, for whoever is served next on the connection.
+	_ = control.SetWriteDeadline(time.Now().Add(writeTime))
+	w.WriteHeader(status)
+	// A client that went away is no error of the server's.
+	_, _ = w.Write(body)
+	_ = control.Flush()
+	_ = control.SetWriteDeadline(time.Time{})
+}
