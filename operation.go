@@ -171,3 +171,17 @@ type Filter struct {
 	// States, when not empty, are the only ones listed.
 	States []State
 }
+
+// ParseLeave reads what people write for it: zero (or nothing), ext4, xfs,
+// none. Its error has the code Invalid.
+func ParseLeave(s string) (Leave, error) {
+	switch s {
+	case "", "zero":
+		return LeaveZeroes, nil
+	case "ext4", "xfs":
+		return Leave(s), nil
+	case "none":
+		return LeaveData, nil
+	}
+	return "", Errorf(Invalid, "no such format: %q", s).WithHint("formats are zero, ext4, xfs and none")
+}

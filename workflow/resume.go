@@ -15,12 +15,12 @@ import (
 // Unknown says that it must be tried again later; everything else is final.
 func (e *Engine) Resume(ctx context.Context, op onevolume.Operation, vol onevolume.Volume, journal []onevolume.Entry) (Outcome, error) {
 	driver, err := e.Driver(op.VM)
-	if err != nil {
-		return Outcome{}, err
-	}
 	r := e.newRun(driver)
 	defer r.close()
 	r.op, r.vol = op, vol
+	if err != nil {
+		return r.end(ctx, &saga.Stuck{Step: "resume", Cause: err})
+	}
 	steps := r.attachSteps
 	if op.Kind == onevolume.Detach {
 		steps = r.detachSteps
@@ -28,7 +28,7 @@ func (e *Engine) Resume(ctx context.Context, op onevolume.Operation, vol onevolu
 	g := r.saga(steps())
 	story, err := g.Read(journal)
 	if err != nil {
-		return Outcome{}, err
+		return r.end(ctx, &saga.Stuck{Step: "resume", Cause: err})
 	}
 	return r.underLease(ctx, func(ctx context.Context) error {
 		forward, err := r.goOn(ctx, story)

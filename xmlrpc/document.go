@@ -190,3 +190,8 @@ func unmarshal(text string, v any) error {
 	}
 	return nil
 }
+
+type poolDocument struct {
+	XMLName xml.Name         `xml:"VOLUME_POOL"`
+	Volumes []volumeDocument `xml:"VOLUME"`
+}

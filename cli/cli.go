@@ -1,0 +1,160 @@
+// Package cli is the command line onevolume: its subcommands, one file each,
+// in the manner of OpenNebula's own tools. Data goes to standard output,
+// words to standard error, and a failure exits with 255.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"onevolume"
+	"onevolume/workflow"
+)
+
+// Failure is the exit status of every failure, as of OpenNebula's tools.
+const Failure = 255
+
+// Daemon is what the commands ask of onevolumed (package xmlrpc, which
+// documents each method).
+type Daemon interface {
+	Allocate(ctx context.Context, template string) (onevolume.VolumeID, error)
+	Info(ctx context.Context, id onevolume.VolumeID) (onevolume.Volume, error)
+	InfoXML(ctx context.Context, id onevolume.VolumeID) (string, error)
+	Pool(ctx context.Context, flag, first, last int) ([]onevolume.Volume, error)
+	PoolXML(ctx context.Context, flag, first, last int) (string, error)
+	Update(ctx context.Context, id onevolume.VolumeID, template string, appending bool) error
+	Rename(ctx context.Context, id onevolume.VolumeID, name string) error
+	Chmod(ctx context.Context, id onevolume.VolumeID, bits [9]int) error
+	Delete(ctx context.Context, id onevolume.VolumeID) error
+	Attach(ctx context.Context, vm onevolume.VMID, volume onevolume.VolumeID, size onevolume.Size, template string) (onevolume.VolumeID, error)
+	Detach(ctx context.Context, vm onevolume.VMID, volume onevolume.VolumeID, template string) error
+	Operation(ctx context.Context, id int) (onevolume.Operation, []onevolume.Entry, error)
+}
+
+// Cloud is what the commands ask of oned.
+type Cloud interface {
+	// WhoAmI is the caller, as oned says.
+	WhoAmI(ctx context.Context) (onevolume.Caller, error)
+	// VM gives the VM if its state allows the operation.
+	VM(ctx context.Context, id onevolume.VMID, kind onevolume.Kind) (onevolume.VM, error)
+}
+
+// Session is everything that a command works with once the caller's
+// credentials are known.
+type Session struct {
+	Daemon Daemon
+	Cloud  Cloud
+	// Engine runs workflows in this process. Host tells how much time its
+	// commands on hosts took so far.
+	Engine *workflow.Engine
+	Host   func() Timing
+	Owner  string // names this process in the journal
+}
+
+// Options are the global options.
+type Options struct {
+	User, Password, Endpoint, Config string
+	Verbose                          bool
+}
+
+// App is the program without its surroundings.
+type App struct {
+	In       io.Reader
+	Out, Err io.Writer
+	// Terminal says whether a person sits at In and Err, to be asked and to
+	// be shown progress.
+	Terminal bool
+	// ReadPassword asks for a password without echo.
+	ReadPassword func(prompt string) (string, error)
+	// Open finds the credentials and endpoints and makes a session. It makes
+	// no call yet.
+	Open func(Options) (*Session, error)
+
+	opts Options
+}
+
+// Main runs the command line and gives the exit status.
+func (a *App) Main(ctx context.Context, args []string) int {
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(a.In)
+	root.SetOut(a.Out)
+	root.SetErr(a.Err)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	var quiet *quietError
+	if !errors.As(err, &quiet) {
+		a.explain(err)
+	}
+	return Failure
+}
+
+// quietError is an error whose text has been printed already.
+type quietError struct{ error }
+
+// explain prints an error and, on a line of its own, what to do.
+func (a *App) explain(err error) {
+	fmt.Fprintln(a.Err, strings.TrimSpace(err.Error()))
+	if hint := onevolume.HintOf(err); hint != "" && !strings.Contains(err.Error(), hint) {
+		fmt.Fprintln(a.Err, "Hint: "+hint)
+	}
+}
+
+func (a *App) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "onevolume",
+		Short:         "Volumes on iSCSI storage for OpenNebula's virtual machines",
+		SilenceErrors: true, SilenceUsage: true,
+		Version: onevolume.Version,
+	}
+	root.SetVersionTemplate("onevolume {{.Version}}\n")
+	flags := root.PersistentFlags()
+	flags.StringVar(&a.opts.User, "user", "", "user name instead of that of ONE_AUTH")
+	flags.StringVar(&a.opts.Password, "password", "", "password or token of --user; asked for when missing")
+	flags.StringVar(&a.opts.Endpoint, "endpoint", "", "onevolumed's URL instead of ONEVOLUME_XMLRPC")
+	flags.StringVar(&a.opts.Config, "config", "", "configuration file with the section hosts, instead of /etc/one/onevolumed.conf")
+	flags.BoolVarP(&a.opts.Verbose, "verbose", "v", false, "say what is done, and how long it took")
+	root.Flags().BoolP("version", "V", false, "print the version")
+	root.AddCommand(a.createCommand(), a.listCommand(), a.showCommand(), a.deleteCommand(), a.renameCommand(),
+		a.updateCommand(), a.chmodCommand(), a.attachCommand(), a.detachCommand())
+	return root
+}
+
+// open makes the session, asking for what is missing.
+func (a *App) open() (*Session, error) {
+	if a.opts.User != "" && a.opts.Password == "" {
+		if a.ReadPassword == nil || !a.Terminal {
+			return nil, fmt.Errorf("--user needs --password when there is no terminal to ask at")
+		}
+		var err error
+		if a.opts.Password, err = a.ReadPassword("Password: "); err != nil {
+			return nil, fmt.Errorf("reading the password: %w", err)
+		}
+	}
+	return a.Open(a.opts)
+}
+
+// say prints what was done, for those who asked to hear it.
+func (a *App) say(format string, args ...any) {
+	if a.opts.Verbose {
+		fmt.Fprintf(a.Err, format+"\n", args...)
+	}
+}
+
+// arguments is a check of a command's arguments in OpenNebula's words.
+func arguments(names ...string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) == len(names) {
+			return nil
+		}
+		return fmt.Errorf("Command %s requires %d parameters to run: <%s>. Try: onevolume %s --help",
+			c.Name(), len(names), strings.Join(names, "> <"), c.Name())
+	}
+}

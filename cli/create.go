@@ -1,0 +1,136 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"onevolume"
+)
+
+// create is `onevolume create`.
+type create struct {
+	*App
+	attributes []option
+	chapFile   string
+	mutualFile string
+}
+
+// option is an attribute of a new volume's template that has a flag.
+type option struct {
+	flag, attribute, help string
+	value                 string
+}
+
+func (a *App) createCommand() *cobra.Command {
+	c := &create{App: a, attributes: []option{
+		{flag: "name", attribute: "NAME", help: "name of the volume"},
+		{flag: "iqn", attribute: "IQN", help: "IQN of its target"},
+		{flag: "lun", attribute: "LUN", help: "logical unit number on the target (default 0)"},
+		{flag: "portal", attribute: "PORTALS", help: "addresses of the target, as 10.0.0.1:3260, with commas between them"},
+		{flag: "size", attribute: "SIZE", help: "its exact size: 64 (MB), 64G, 1.5T, 67108864B"},
+		{flag: "array", attribute: "ARRAY", help: "name of the storage machine"},
+		{flag: "serial", attribute: "UNIT_SERIAL", help: "unit serial number, if known; else recorded at first contact"},
+		{flag: "wwid", attribute: "WWID", help: "identifier as in /sys/block/X/device/wwid, likewise"},
+		{flag: "chap-user", attribute: "CHAP_USER", help: "CHAP user name that the target asks for"},
+		{flag: "chap-user-in", attribute: "CHAP_USER_IN", help: "CHAP user name by which the target proves itself (mutual CHAP)"},
+	}}
+	cmd := &cobra.Command{
+		Use:   "create [<file>]",
+		Short: "Register a logical unit of an iSCSI target as a volume",
+		Long: "Takes the volume's template from a file, from standard input (-), or from options:\n\n" +
+			"  NAME = \"disk1\"\n  IQN = \"iqn.2026-11.org.example:disk1\"\n  LUN = 0\n  PORTALS = \"10.0.0.1:3260\"\n  SIZE = \"64G\"\n\n" +
+			"The logical unit itself is not touched.",
+		Example: "  onevolume create --name disk1 --iqn iqn.2026-11.org.example:disk1 --portal 10.0.0.1 --size 64G",
+		Args:    cobra.MaximumNArgs(1),
+		RunE:    c.run,
+	}
+	f := cmd.Flags()
+	for i := range c.attributes {
+		f.StringVar(&c.attributes[i].value, c.attributes[i].flag, "", c.attributes[i].help)
+	}
+	f.StringVar(&c.chapFile, "chap-secret-file", "", "file with the CHAP secret (a secret on the command line would be seen by others)")
+	f.StringVar(&c.mutualFile, "chap-secret-in-file", "", "file with the secret by which the target proves itself")
+	return cmd
+}
+
+func (c *create) run(cmd *cobra.Command, args []string) error {
+	text, err := c.template(cmd, args)
+	if err != nil {
+		return err
+	}
+	s, err := c.open()
+	if err != nil {
+		return err
+	}
+	id, err := s.Daemon.Allocate(cmd.Context(), text)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(c.Out, "ID: %d\n", id)
+	return nil
+}
+
+// template is the text of the file, or one made of the options.
+func (c *create) template(cmd *cobra.Command, args []string) (string, error) {
+	var lines []string
+	for _, o := range c.attributes {
+		if o.value != "" {
+			lines = append(lines, o.attribute+" = "+quoteAttribute(o.value))
+		}
+	}
+	for _, secret := range []struct{ file, attribute string }{
+		{c.chapFile, "CHAP_SECRET"}, {c.mutualFile, "CHAP_SECRET_IN"},
+	} {
+		if secret.file == "" {
+			continue
+		}
+		text, err := os.ReadFile(secret.file)
+		if err != nil {
+			return "", fmt.Errorf("reading a CHAP secret: %w", err)
+		}
+		lines = append(lines, secret.attribute+" = "+quoteAttribute(strings.TrimRight(string(text), "\r\n")))
+	}
+	switch {
+	case len(args) == 0 && len(lines) == 0:
+		return "", onevolume.Errorf(onevolume.Invalid, "neither a template file nor options are given").
+			WithHint("try: onevolume create --help")
+	case len(args) == 0:
+		return strings.Join(lines, "\n"), nil
+	case len(lines) > 0:
+		var used []string
+		cmd.LocalFlags().Visit(func(f *pflag.Flag) { used = append(used, "--"+f.Name) })
+		return "", onevolume.Errorf(onevolume.Invalid,
+			"You cannot pass a template file and use template creation options, conflicting options: %s", strings.Join(used, ", "))
+	}
+	return c.readText(args[0])
+}
+
+// maxText is the largest template or document read from a file: the daemon
+// takes calls of 1 MiB.
+const maxText = 1 << 20
+
+// readText reads a file, or standard input when it is named -.
+func (a *App) readText(name string) (string, error) {
+	in := a.In
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return "", err
+		}
+		defer f.Close()
+		in = f
+	}
+	text, err := io.ReadAll(io.LimitReader(in, maxText+1))
+	if err != nil {
+		return "", fmt.Errorf("reading %s: %w", name, err)
+	}
+	if len(text) > maxText {
+		return "", onevolume.Errorf(onevolume.Invalid, "%s is larger than %d bytes", name, maxText)
+	}
+	return string(text), nil
+}

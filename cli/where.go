@@ -1,0 +1,100 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"onevolume"
+	"onevolume/hypervisor"
+	"onevolume/workflow"
+)
+
+// where says who runs a workflow: this process, with the caller's own SSH
+// access to hosts, or the daemon.
+type where struct{ daemon, client bool }
+
+func (w *where) flags(f *pflag.FlagSet) {
+	f.BoolVar(&w.daemon, "server", false, "leave the work to onevolumed (the default outside oneadmin's group)")
+	f.BoolVar(&w.client, "client", false, "work from here, over this user's SSH (the default in oneadmin's group)")
+}
+
+// server decides. Only administrators have SSH access to hosts.
+func (w *where) server(ctx context.Context, s *Session) (bool, error) {
+	switch {
+	case w.daemon && w.client:
+		return false, fmt.Errorf("--server and --client exclude each other")
+	case w.daemon || w.client:
+		return w.daemon, nil
+	}
+	who, err := s.Cloud.WhoAmI(ctx)
+	return !who.IsAdmin(), err
+}
+
+// awaitPause is how often the daemon is asked how an operation goes.
+const awaitPause = 200 * time.Millisecond
+
+// await waits until the newest operation on the volume has ended, and gives
+// the volume as it is then. When ctx ends the daemon goes on all the same.
+func (a *App) await(ctx context.Context, s *Session, id onevolume.VolumeID) (onevolume.Volume, onevolume.Operation, error) {
+	v, err := s.Daemon.Info(ctx, id)
+	if err != nil {
+		return v, onevolume.Operation{}, err
+	}
+	begun := v.Operation
+	for step := ""; ; {
+		op, journal, err := s.Daemon.Operation(ctx, begun)
+		if err != nil {
+			return v, op, err
+		}
+		if n := len(journal); n > 0 && journal[n-1].Step != step {
+			step = journal[n-1].Step
+			a.say("%s: %s", op.Kind, step)
+		}
+		switch op.Status {
+		case onevolume.Done:
+			v, err = s.Daemon.Info(ctx, id)
+			return v, op, err
+		case onevolume.Undone, onevolume.Parked:
+			return v, op, onevolume.Errorf(onevolume.Action, "%s", op.Error)
+		}
+		select {
+		case <-time.After(awaitPause):
+		case <-ctx.Done():
+			return v, op, onevolume.Errorf(onevolume.Unknown, "operation %d goes on in onevolumed", begun).
+				WithHint("see how it ends: onevolume show %d", id)
+		}
+	}
+}
+
+// guestPath is where the guest's users find a volume that the daemon
+// attached.
+func guestPath(s *Session, op onevolume.Operation, v onevolume.Volume) string {
+	driver, err := s.Engine.Driver(op.VM)
+	if err != nil {
+		return ""
+	}
+	return driver.GuestPath(hypervisor.Disk{Source: v.Attachment.Source, Target: v.Attachment.Device, Serial: v.Attachment.Serial})
+}
+
+// printPlan prints a dry run: the commands alone on standard output, so that
+// they can be kept.
+func (a *App) printPlan(p workflow.Plan) error {
+	fmt.Fprintf(a.Err, "Volume %d (%s, %s), VM %d on host %s. Nothing is changed; these commands would run:\n",
+		p.Volume.ID, p.Volume.Name, p.Volume.Size, p.VM.ID, p.VM.Host)
+	for _, c := range p.Commands {
+		fmt.Fprintf(a.Out, "%s: %s\n", c.Host, c.Cmd)
+		if in := c.Cmd.Stdin.String(); in != "" {
+			fmt.Fprintf(a.Out, "%s:   < %s\n", c.Host, strings.TrimSpace(in))
+		}
+	}
+	return nil
+}
+
+// quoteAttribute writes a value as OpenNebula's template text has it.
+func quoteAttribute(s string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
+}

@@ -1,0 +1,213 @@
+// Package config reads the configuration file of onevolumed, of which
+// onevolume reads the part about hosts too. Every key has a default that
+// suits a front-end of OpenNebula; an unknown key is an error.
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Path is where the file is looked for.
+const Path = "/etc/one/onevolumed.conf"
+
+// Config is the whole file. Durations are written as 30s, 2m, 500ms.
+type Config struct {
+	// Listen is the address of the XML-RPC server, host:port.
+	Listen string `yaml:"listen"`
+	// OneXMLRPC is oned's endpoint. Empty: as OpenNebula's tools find it.
+	OneXMLRPC string `yaml:"one_xmlrpc"`
+	// Database is sqlite:PATH, or mysql://user:password@host:port/database
+	// (with ?socket=PATH for a local socket).
+	Database string `yaml:"database"`
+	// KeyFile holds the key that seals CHAP secrets in the database. It is
+	// made at the first start.
+	KeyFile string `yaml:"key_file"`
+	Log     Log    `yaml:"log"`
+	// AuthCache is how long oned's word on a session is believed.
+	AuthCache time.Duration `yaml:"auth_cache"`
+	// Shutdown is how long running operations may take to end at SIGTERM;
+	// what has not ended then goes on at the next start.
+	Shutdown   time.Duration `yaml:"shutdown"`
+	Operations Operations    `yaml:"operations"`
+	Hosts      Hosts         `yaml:"hosts"`
+}
+
+// Log says where the log goes and how much of it there is.
+type Log struct {
+	// File is a path, or stderr.
+	File string `yaml:"file"`
+	// Level is debug, info, warn or error.
+	Level string `yaml:"level"`
+	// Format is text or json.
+	Format string `yaml:"format"`
+}
+
+// Operations bounds how long operations wait for others.
+type Operations struct {
+	// Lease is how long an operation lives without a word from its owner
+	// before the daemon takes it over.
+	Lease time.Duration `yaml:"lease"`
+	// Sweep is how often the daemon looks for operations without an owner.
+	Sweep time.Duration `yaml:"sweep"`
+	// GiveUp is how long the daemon tries to end such an operation before it
+	// parks it for an administrator.
+	GiveUp time.Duration `yaml:"give_up"`
+	// Unplug is how long a guest may take to let go of a disk.
+	Unplug time.Duration `yaml:"unplug"`
+	// Lock is how long to wait for another operation on the same target.
+	Lock time.Duration `yaml:"lock"`
+}
+
+// Hosts says how hypervisor hosts are reached and what they run.
+type Hosts struct {
+	// User logs in to hosts; empty takes ssh_config's, else the own user.
+	User string `yaml:"user"`
+	// SSHConfig, KnownHosts and Identities stand in for ~/.ssh/config,
+	// ~/.ssh/known_hosts and the default keys.
+	SSHConfig  string   `yaml:"ssh_config"`
+	KnownHosts []string `yaml:"known_hosts"`
+	Identities []string `yaml:"identities"`
+	// Connect bounds the time to reach a host.
+	Connect time.Duration `yaml:"connect"`
+	// LibvirtURI is what virsh connects to on the host.
+	LibvirtURI string `yaml:"libvirt_uri"`
+	// Hypervisors sets the driver of a host by its name, where the VM_MAD of
+	// its VMs does not tell: {host01: virsh}.
+	Hypervisors map[string]string `yaml:"hypervisors"`
+	ISCSI       ISCSI             `yaml:"iscsi"`
+}
+
+// ISCSI are settings of the initiator on every host.
+type ISCSI struct {
+	// Login bounds one attempt to log in to one portal.
+	Login time.Duration `yaml:"login_timeout"`
+	// Replacement is node.session.timeo.replacement_timeout: how long I/O
+	// waits for a lost portal before it fails and the VM is paused.
+	Replacement time.Duration `yaml:"replacement_timeout"`
+}
+
+// Default is the configuration of an empty file.
+func Default() Config {
+	return Config{
+		Listen:    "127.0.0.1:2475",
+		Database:  "sqlite:/var/lib/one/onevolume.db",
+		KeyFile:   "/var/lib/one/.one/onevolume_key",
+		Log:       Log{File: "stderr", Level: "info", Format: "text"},
+		AuthCache: 5 * time.Second,
+		Shutdown:  20 * time.Second,
+		Operations: Operations{Lease: 30 * time.Second, Sweep: 10 * time.Second, GiveUp: 10 * time.Minute,
+			Unplug: time.Minute, Lock: time.Minute},
+		Hosts: Hosts{Connect: 10 * time.Second, LibvirtURI: "qemu:///system",
+			ISCSI: ISCSI{Login: 10 * time.Second, Replacement: 2 * time.Minute}},
+	}
+}
+
+// Load reads the file at path over the defaults. A file that does not exist
+// is an error when must is set, else an empty one.
+func Load(path string, must bool) (Config, error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) && !must {
+		return Default(), nil
+	}
+	if err != nil {
+		return Config{}, fmt.Errorf("configuration: %w", err)
+	}
+	c, err := Parse(text)
+	if err != nil {
+		return Config{}, fmt.Errorf("configuration %s: %w", path, err)
+	}
+	return c, nil
+}
+
+// Parse reads a configuration over the defaults and checks it. Its errors
+// name the key and, where the text is at fault, the line.
+func Parse(text []byte) (Config, error) {
+	c := Default()
+	d := yaml.NewDecoder(bytes.NewReader(text))
+	d.KnownFields(true)
+	if err := d.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
+		return Config{}, plainer(err)
+	}
+	return c, c.check()
+}
+
+// plainer rewrites the YAML package's words on unknown keys, which speak of
+// Go's types.
+func plainer(err error) error {
+	var te *yaml.TypeError
+	if !errors.As(err, &te) {
+		return err
+	}
+	lines := make([]string, len(te.Errors))
+	for i, e := range te.Errors {
+		if at, rest, ok := strings.Cut(e, ": field "); ok {
+			key, _, _ := strings.Cut(rest, " not found")
+			e = fmt.Sprintf("%s: unknown key %q", at, key)
+		}
+		lines[i] = e
+	}
+	return errors.New(strings.Join(lines, "; "))
+}
+
+func (c *Config) check() error {
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		return fmt.Errorf("listen: %q is no host:port", c.Listen)
+	}
+	if _, _, err := c.DB(); err != nil {
+		return err
+	}
+	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.Log.Level) {
+		return fmt.Errorf("log.level: %q is none of debug, info, warn, error", c.Log.Level)
+	}
+	if c.Log.Format != "text" && c.Log.Format != "json" {
+		return fmt.Errorf("log.format: %q is neither text nor json", c.Log.Format)
+	}
+	for key, d := range map[string]time.Duration{
+		"shutdown": c.Shutdown, "operations.sweep": c.Operations.Sweep, "operations.give_up": c.Operations.GiveUp,
+		"operations.unplug": c.Operations.Unplug, "operations.lock": c.Operations.Lock, "hosts.connect": c.Hosts.Connect,
+		"hosts.iscsi.login_timeout": c.Hosts.ISCSI.Login, "hosts.iscsi.replacement_timeout": c.Hosts.ISCSI.Replacement,
+	} {
+		if d <= 0 {
+			return fmt.Errorf("%s: %s is not a time to wait", key, d)
+		}
+	}
+	if c.Operations.Lease < time.Second || c.Operations.Lease > 10*time.Minute {
+		return fmt.Errorf("operations.lease: %s is not from 1s to 10m", c.Operations.Lease)
+	}
+	if c.AuthCache < 0 || c.AuthCache > time.Minute {
+		return fmt.Errorf("auth_cache: %s is not from 0s to 1m", c.AuthCache)
+	}
+	return nil
+}
+
+// DB gives the database's driver, sqlite or mysql, and for sqlite the path,
+// for mysql the URL.
+func (c *Config) DB() (driver, source string, err error) {
+	driver, rest, _ := strings.Cut(c.Database, ":")
+	switch driver {
+	case "sqlite":
+		path := strings.TrimPrefix(rest, "//")
+		if path == "" {
+			return "", "", fmt.Errorf("database: sqlite: without a path")
+		}
+		return driver, path, nil
+	case "mysql":
+		if u, err := url.Parse(c.Database); err != nil || strings.Trim(u.Path, "/") == "" {
+			return "", "", fmt.Errorf("database: not of the form mysql://user:password@host:port/database")
+		}
+		return driver, c.Database, nil
+	}
+	return "", "", fmt.Errorf("database: %q is neither sqlite:PATH nor mysql://…", driver)
+}

@@ -1,0 +1,165 @@
+// Package daemon is what onevolumed does besides answering: it runs the
+// operations that callers leave to it, takes over those whose owner died, and
+// ends in good order.
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"onevolume"
+	"onevolume/workflow"
+)
+
+// Store is what the daemon asks of the inventory's database beyond what
+// callers may.
+type Store interface {
+	Volume(ctx context.Context, id onevolume.VolumeID) (onevolume.Volume, error)
+	Journal(ctx context.Context, id int) ([]onevolume.Entry, error)
+	// Expired lists the running operations whose lease ended before t.
+	Expired(ctx context.Context, t time.Time) ([]onevolume.Operation, error)
+	// TakeOver makes owner the operation's owner; Stale when someone else
+	// was quicker.
+	TakeOver(ctx context.Context, op onevolume.OperationRef, owner string, lease time.Duration) (onevolume.Operation, error)
+}
+
+// Cloud is oned, asked with a caller's own session.
+type Cloud interface {
+	// VM gives the VM if it is in a state that allows the operation and the
+	// session's holder may MANAGE it. Codes: NotFound, Forbidden, Action.
+	VM(ctx context.Context, session string, id onevolume.VMID, kind onevolume.Kind) (onevolume.VM, error)
+}
+
+// Daemon runs operations. Set all fields before Start.
+type Daemon struct {
+	Store  Store
+	Cloud  Cloud
+	Ledger func(who onevolume.Caller) onevolume.Ledger
+	// Engine is copied for each operation, with its own ledger.
+	Engine workflow.Engine
+	Log    *zap.Logger
+	Now    func() time.Time
+	// Name tells this process from every other: program, user, host, pid.
+	Name string
+	// Orphan says whether an operation's owner is surely dead, so that its
+	// lease need not be waited for.
+	Orphan func(owner string) bool
+
+	Sweep  time.Duration // how often to look for operations without an owner
+	GiveUp time.Duration // how long to try to end one before parking it
+
+	jobs     sync.WaitGroup
+	working  context.Context
+	stop     context.CancelFunc
+	requests atomic.Int64
+	mu       sync.Mutex
+	resuming map[int]time.Time // operations being taken over, and since when
+	closed   bool
+}
+
+// Start begins the sweep. Operations of an owner that is surely dead are
+// taken over at once.
+func (d *Daemon) Start() {
+	d.working, d.stop = context.WithCancel(context.Background())
+	d.resuming = map[int]time.Time{}
+	d.jobs.Go(d.sweep)
+}
+
+// Stop takes no more work, waits until what runs has ended or ctx is over,
+// and gives the number of operations that have not: their journals are whole,
+// and the next start goes on with them.
+func (d *Daemon) Stop(ctx context.Context) {
+	d.mu.Lock()
+	d.closed = true
+	d.mu.Unlock()
+	d.stop()
+	ended := make(chan struct{})
+	go func() {
+		d.jobs.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+		d.Log.Warn("operations are still running; the next start goes on with them")
+	}
+}
+
+// Attach is one.volume.attach: it reserves a volume for the VM and goes on
+// in the background.
+func (d *Daemon) Attach(ctx context.Context, who onevolume.Caller, session string, vm onevolume.VMID, pick onevolume.Pick) (onevolume.VolumeID, error) {
+	return d.begin(ctx, who, session, vm, onevolume.Request{Kind: onevolume.Attach, Pick: pick})
+}
+
+// Detach is one.volume.detach, likewise.
+func (d *Daemon) Detach(ctx context.Context, who onevolume.Caller, session string, vm onevolume.VMID, volume onevolume.VolumeID, leave onevolume.Leave) (onevolume.VolumeID, error) {
+	return d.begin(ctx, who, session, vm, onevolume.Request{Kind: onevolume.Detach,
+		Pick: onevolume.Pick{Volume: fmt.Sprint(int(volume))}, Leave: leave})
+}
+
+func (d *Daemon) begin(ctx context.Context, who onevolume.Caller, session string, id onevolume.VMID, req onevolume.Request) (onevolume.VolumeID, error) {
+	vm, err := d.Cloud.VM(ctx, session, id, req.Kind)
+	if err != nil {
+		return 0, err
+	}
+	req.VM = vm
+	req.Owner = fmt.Sprintf("%s request %d", d.Name, d.requests.Add(1))
+	if !d.enter() {
+		return 0, onevolume.Errorf(onevolume.Unreachable, "onevolumed is stopping").WithHint("try again in a minute")
+	}
+	// The work outlives the call that began it.
+	job, err := d.engine(who).Begin(context.WithoutCancel(ctx), req)
+	if err != nil {
+		d.jobs.Done()
+		return 0, err
+	}
+	go func() {
+		defer d.jobs.Done()
+		log := d.about(job.Operation())
+		log.Info("operation begins", zap.Int("uid", who.UID))
+		_, err := job.Run(context.WithoutCancel(ctx))
+		logEnd(log, err)
+	}()
+	return job.Volume().ID, nil
+}
+
+// enter counts one more job, unless the daemon is stopping.
+func (d *Daemon) enter() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return false
+	}
+	d.jobs.Add(1)
+	return true
+}
+
+func (d *Daemon) engine(who onevolume.Caller) *workflow.Engine {
+	e := d.Engine
+	e.Ledger = d.Ledger(who)
+	return &e
+}
+
+func (d *Daemon) about(op onevolume.Operation) *zap.Logger {
+	return d.Log.With(zap.Int("operation", op.ID), zap.String("kind", string(op.Kind)), zap.Int("volume", int(op.Volume)),
+		zap.Int("vm", int(op.VM.ID)), zap.String("host", op.VM.Host))
+}
+
+func logEnd(log *zap.Logger, err error) {
+	if err != nil {
+		log.Error("operation failed", zap.Error(err), zap.String("hint", onevolume.HintOf(err)))
+		return
+	}
+	log.Info("operation is done")
+}
+
+// OwnerAt says whether an owner's name says that it is a program on a host.
+func OwnerAt(owner, program, host string) (rest string, ok bool) {
+	return strings.CutPrefix(owner, program+"@"+host+" ")
+}

@@ -1,0 +1,148 @@
+package xmlrpc
+
+import (
+	"context"
+	"encoding/xml"
+
+	"onevolume"
+	"onevolume/template"
+	"onevolume/xmlrpc/wire"
+)
+
+// methods are those that oned's users know from other objects.
+func (s *Server) methods() []wire.Method {
+	id := []wire.Kind{wire.Session, wire.Int}
+	with := func(more ...wire.Kind) []wire.Kind { return append(append([]wire.Kind{}, id...), more...) }
+	nine := []wire.Kind{wire.Int, wire.Int, wire.Int, wire.Int, wire.Int, wire.Int, wire.Int, wire.Int, wire.Int}
+	return []wire.Method{
+		{Name: "one.volume.allocate", Help: "Registers the logical unit that the template describes as a volume",
+			Params: []wire.Kind{wire.Session, wire.String}, Func: s.allocate},
+		{Name: "one.volume.info", Help: "Returns a volume; with decrypt, administrators see its CHAP secrets",
+			Params: with(wire.Bool), Optional: 1, Func: s.info},
+		{Name: "one.volume.update", Help: "Replaces (0) or extends (1) the template of a volume",
+			Params: with(wire.String, wire.Int), Optional: 1, Func: s.update},
+		{Name: "one.volume.rename", Help: "Renames a volume",
+			Params: with(wire.String), Func: s.rename},
+		{Name: "one.volume.chmod", Help: "Changes the permission bits of a volume: 1, 0, or -1 to leave them",
+			Params: with(nine...), Func: s.chmod},
+		{Name: "one.volume.delete", Help: "Takes a volume out of the inventory; its logical unit is left alone",
+			Params: id, Func: s.delete},
+		{Name: "one.volume.attach", Help: "Attaches a volume, or with -1 the smallest free one of at least so many MB, to a VM",
+			Params: with(wire.Int, wire.Int, wire.String), Optional: 2, Func: s.attach},
+		{Name: "one.volume.detach", Help: "Detaches a volume from a VM and wipes it unless FORMAT says otherwise",
+			Params: with(wire.Int, wire.String), Optional: 1, Func: s.detach},
+		{Name: "one.volumepool.info", Help: "Returns the volumes that the caller may use",
+			Params: with(wire.Int, wire.Int, wire.String), Optional: 1, Func: s.pool},
+	}
+}
+
+func volumeID(call wire.Call) onevolume.VolumeID { return onevolume.VolumeID(call.Int(1, -1)) }
+
+// done answers a method that changed a volume with its id, as oned does.
+func done(id onevolume.VolumeID, err error) (any, error) {
+	if err != nil {
+		return nil, err
+	}
+	return int(id), nil
+}
+
+func (s *Server) allocate(ctx context.Context, call wire.Call) (any, error) {
+	return done(s.Inventory.Allocate(ctx, caller(ctx), call.Text(1)))
+}
+
+func (s *Server) info(ctx context.Context, call wire.Call) (any, error) {
+	decrypt := call.Bool(2, false) && caller(ctx).IsAdmin()
+	v, err := s.Inventory.Info(ctx, caller(ctx), volumeID(call), decrypt)
+	if err != nil {
+		return nil, err
+	}
+	return marshal(volumeToXML(&v, decrypt))
+}
+
+func (s *Server) update(ctx context.Context, call wire.Call) (any, error) {
+	mode := call.Int(3, 0)
+	if mode != 0 && mode != 1 {
+		return nil, onevolume.Errorf(onevolume.Invalid, "Wrong update type")
+	}
+	return done(volumeID(call), s.Inventory.Update(ctx, caller(ctx), volumeID(call), call.Text(2), mode == 1))
+}
+
+func (s *Server) rename(ctx context.Context, call wire.Call) (any, error) {
+	return done(volumeID(call), s.Inventory.Rename(ctx, caller(ctx), volumeID(call), call.Text(2)))
+}
+
+func (s *Server) chmod(ctx context.Context, call wire.Call) (any, error) {
+	var bits [9]int
+	for i := range bits {
+		bits[i] = call.Int(2+i, -1)
+		if bits[i] < -1 || bits[i] > 1 {
+			return nil, onevolume.Errorf(onevolume.Invalid, "a permission bit of %d; it must be 1, 0 or -1", bits[i])
+		}
+	}
+	return done(volumeID(call), s.Inventory.Chmod(ctx, caller(ctx), volumeID(call), bits))
+}
+
+func (s *Server) delete(ctx context.Context, call wire.Call) (any, error) {
+	return done(volumeID(call), s.Inventory.Delete(ctx, caller(ctx), volumeID(call)))
+}
+
+func (s *Server) pool(ctx context.Context, call wire.Call) (any, error) {
+	var states []onevolume.State
+	if word := call.Text(4); word != "" {
+		state, err := onevolume.ParseState(word)
+		if err != nil {
+			return nil, err
+		}
+		states = append(states, state)
+	}
+	list, err := s.Inventory.Pool(ctx, caller(ctx), call.Int(1, -3), call.Int(2, -1), call.Int(3, -1), states...)
+	if err != nil {
+		return nil, err
+	}
+	pool := poolDocument{XMLName: xml.Name{Local: "VOLUME_POOL"}}
+	for i := range list {
+		pool.Volumes = append(pool.Volumes, volumeToXML(&list[i], false))
+	}
+	return marshal(pool)
+}
+
+// attach takes the VM's id, the volume's or -1, the size in MB for -1, and a
+// template with EXACT and ARRAY. It answers with the volume's id when that
+// is reserved; the volume's OPERATION tells how it goes on.
+func (s *Server) attach(ctx context.Context, call wire.Call) (any, error) {
+	opts, err := options(call.Text(4), "EXACT", "ARRAY")
+	if err != nil {
+		return nil, err
+	}
+	pick := onevolume.Pick{Exact: opts["EXACT"] == "YES", Array: opts["ARRAY"]}
+	if mb := call.Int(3, 0); mb > 0 {
+		pick.Size = onevolume.Size(mb) * onevolume.MiB
+	}
+	switch id := call.Int(2, -1); {
+	case id >= 0:
+		pick.Volume = idText(id)
+	case pick.Size == 0:
+		return nil, onevolume.Errorf(onevolume.Invalid, "neither a volume nor a size in MB is given")
+	}
+	return done(s.Operator.Attach(ctx, caller(ctx), call.Session(), onevolume.VMID(call.Int(1, -1)), pick))
+}
+
+// detach takes the VM's id, the volume's, and a template with FORMAT: zero
+// (the default), ext4, xfs or none.
+func (s *Server) detach(ctx context.Context, call wire.Call) (any, error) {
+	opts, err := options(call.Text(3), "FORMAT")
+	if err != nil {
+		return nil, err
+	}
+	leave, err := onevolume.ParseLeave(opts["FORMAT"])
+	if err != nil {
+		return nil, err
+	}
+	return done(s.Operator.Detach(ctx, caller(ctx), call.Session(), onevolume.VMID(call.Int(1, -1)),
+		onevolume.VolumeID(call.Int(2, -1)), leave))
+}
+
+// options reads a template that may hold the given keys alone, once each.
+func options(text string, keys ...string) (map[string]string, error) {
+	return template.Options(text, keys...)
+}

@@ -1,0 +1,97 @@
+// Package xmlrpc serves the methods one.volume.* in OpenNebula's style, and
+// calls them: the XML documents of volumes and operations, the methods with
+// their parameters, and the client. The protocol itself is package wire's.
+package xmlrpc
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"onevolume"
+	"onevolume/xmlrpc/wire"
+)
+
+// Authenticator says who holds a session; its error has the code
+// Unauthenticated, or Unreachable when oned does not answer.
+type Authenticator interface {
+	Authenticate(ctx context.Context, session string) (onevolume.Caller, error)
+}
+
+// Inventory is what the methods do without touching a host (package
+// inventory, which documents the rules).
+type Inventory interface {
+	Allocate(ctx context.Context, who onevolume.Caller, template string) (onevolume.VolumeID, error)
+	Info(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID, secrets bool) (onevolume.Volume, error)
+	Pool(ctx context.Context, who onevolume.Caller, flag, first, last int, states ...onevolume.State) ([]onevolume.Volume, error)
+	Update(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID, template string, appending bool) error
+	Rename(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID, name string) error
+	Chmod(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID, bits [9]int) error
+	Delete(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID) error
+	Operation(ctx context.Context, who onevolume.Caller, id int) (onevolume.Operation, []onevolume.Entry, error)
+	Ledger(who onevolume.Caller) onevolume.Ledger
+}
+
+// Operator runs attach and detach in the daemon. Both answer as soon as the
+// volume is reserved. The session is the caller's, for oned.
+type Operator interface {
+	Attach(ctx context.Context, who onevolume.Caller, session string, vm onevolume.VMID, pick onevolume.Pick) (onevolume.VolumeID, error)
+	Detach(ctx context.Context, who onevolume.Caller, session string, vm onevolume.VMID, volume onevolume.VolumeID, leave onevolume.Leave) (onevolume.VolumeID, error)
+}
+
+// Server puts the methods and what they stand on together.
+type Server struct {
+	Auth      Authenticator
+	Inventory Inventory
+	Operator  Operator
+}
+
+// Register adds the methods to a wire server and sets how it authenticates
+// and describes errors.
+func (s *Server) Register(w *wire.Server) {
+	w.Authenticate = func(ctx context.Context, session string) (context.Context, error) {
+		who, err := s.Auth.Authenticate(ctx, session)
+		if err != nil {
+			return nil, err
+		}
+		return context.WithValue(ctx, callerKey{}, who), nil
+	}
+	w.Describe = describe
+	w.Add(s.methods()...)
+	w.Add(s.workflowMethods()...)
+}
+
+type callerKey struct{}
+
+// caller is who Register's Authenticate found.
+func caller(ctx context.Context) onevolume.Caller {
+	who, ok := ctx.Value(callerKey{}).(onevolume.Caller)
+	if !ok {
+		panic("xmlrpc: a method without a session asked for its caller")
+	}
+	return who
+}
+
+// describe is the fault map: the text that crosses the wire, oned's code and
+// the object that is missing. A hint goes along as a second sentence.
+func describe(err error) (message string, code, objectID int) {
+	var e *onevolume.Error
+	if !errors.As(err, &e) {
+		return "Internal error, see the log of onevolumed.", onevolume.Internal.OnedCode(), -1
+	}
+	if e.Code == onevolume.Unauthenticated {
+		return "User couldn't be authenticated, aborting call.", e.Code.OnedCode(), -1
+	}
+	message = err.Error()
+	if hint := onevolume.HintOf(err); hint != "" {
+		message = strings.TrimSuffix(message, ".") + ". " + upper(hint) + "."
+	}
+	return message, e.Code.OnedCode(), e.ID
+}
+
+func upper(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
+}
