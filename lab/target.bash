@@ -30,7 +30,7 @@ closed_ports() {
     done
 }
 
-# The targets every lab has. Their order gives their target ids, from which tgt makes the units' WWIDs.
+# The targets every lab has.
 default_targets() {
     add_target open1 64
     add_target open2 64
@@ -41,8 +41,6 @@ default_targets() {
     add_target shared 80 --lun 2
     add_target big 320
 }
-
-default_target_count=7
 
 # renew_targets: a new daemon with the default targets only, all zeroes. A new daemon also forgets the sessions of
 # hosts that died, which tgtd lists for ever.
@@ -129,12 +127,14 @@ add_target() {
 
 image() { echo "$run/targets/$1-lun$2.img"; }
 
-# add_unit NAME TID LUN: exports what the files of the unit say.
+# add_unit NAME TID LUN: exports what the files of the unit say. tgt makes the WWID (NAA 6) of the hexadecimal digits
+# in scsi_id and takes 0 for any other letter, so names in it would not make unique ones.
 add_unit() {
-    local number
+    local number id
     number=$(cat "$run/targets/$1-lun$3.serial")
+    id=$(sha256sum <<<"$1 $3 $number" | cut -c1-16)
     tgt --mode logicalunit --op new --tid "$2" --lun "$3" --backing-store "$(image "$1" "$3")"
-    tgt --mode logicalunit --op update --tid "$2" --lun "$3" --params "scsi_sn=$number,scsi_id=$number"
+    tgt --mode logicalunit --op update --tid "$2" --lun "$3" --params "scsi_sn=$number,scsi_id=$id"
 }
 
 account() {

@@ -1,0 +1,98 @@
+package lab
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Sessions are the IQNs a host is logged in to, one for each session, as the kernel says.
+func (l *Lab) Sessions(host string) []string {
+	l.t.Helper()
+	return l.lines(host, "cat /sys/class/iscsi_session/session*/targetname 2>/dev/null; true")
+}
+
+// Records are the node records of a host, "PORTAL,TPGT IQN" each.
+func (l *Lab) Records(host string) []string {
+	l.t.Helper()
+	return l.lines(host, "iscsiadm -m node 2>/dev/null; [ $? = 0 ] || [ $? = 21 ] || true")
+}
+
+// Links are the names in /dev/disk/by-path of a host. All its disks come over iSCSI.
+func (l *Lab) Links(host string) []string {
+	l.t.Helper()
+	return l.lines(host, "ls /dev/disk/by-path 2>/dev/null; true")
+}
+
+// Guests are the numbers of the guests on a host, as "17".
+func (l *Lab) Guests(host string) []string {
+	l.t.Helper()
+	return l.lines(host, "virsh -q -c qemu:///system list --all --name | sed -n 's/^one-//p'")
+}
+
+// Disks are the disks of a guest on that host, "TARGET SOURCE" each. A fresh guest has none.
+func (l *Lab) Disks(host string, vm int) []string {
+	l.t.Helper()
+	var disks []string
+	for _, line := range l.lines(host, fmt.Sprintf("virsh -q -c qemu:///system domblklist one-%d", vm)) {
+		disks = append(disks, strings.Join(strings.Fields(line), " "))
+	}
+	return disks
+}
+
+// DomainXML is the live description of a guest on that host.
+func (l *Lab) DomainXML(host string, vm int) string {
+	l.t.Helper()
+	return l.Must(l.Exec(host, fmt.Sprintf("virsh -c qemu:///system dumpxml one-%d", vm)))
+}
+
+// lines runs a shell's line on a host and returns the lines it prints, without empty ones.
+func (l *Lab) lines(host, line string) []string {
+	l.t.Helper()
+	var lines []string
+	for line := range strings.Lines(l.Must(l.Exec(host, line))) {
+		if line = strings.TrimSpace(line); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+// Clean fails the test when something is left on a host: sessions, node records, links to disks, disks in guests.
+// What goes by itself gets five seconds to go: the links vanish after the logout has returned.
+func (l *Lab) Clean(t testing.TB) {
+	t.Helper()
+	deadline := time.Now().Add(5 * time.Second)
+	left := l.left()
+	for len(left) != 0 && time.Now().Before(deadline) {
+		time.Sleep(100 * time.Millisecond)
+		left = l.left()
+	}
+	for _, what := range left {
+		t.Errorf("lab: left behind: %s", what)
+	}
+}
+
+// leftovers prints a line for each thing that a fresh host has not: one command, for speed.
+const leftovers = `
+cd /sys/class/iscsi_session 2>/dev/null && for s in session*; do
+	[ ! -e $s ] || echo session to $(cat $s/targetname 2>/dev/null)
+done
+iscsiadm -m node 2>/dev/null | sed 's/^/node record /'
+ls /dev/disk/by-path 2>/dev/null | sed 's/^/link /'
+for d in $(virsh -q -c qemu:///system list --all --name); do
+	virsh -q -c qemu:///system domblklist $d | sed -n "s/^ *\(.\)/disk in $d: \1/p"
+done
+true`
+
+func (l *Lab) left() []string {
+	l.t.Helper()
+	var left []string
+	for _, host := range Hosts() {
+		for _, what := range l.lines(host, leftovers) {
+			left = append(left, "on "+host+": "+what)
+		}
+	}
+	return left
+}
