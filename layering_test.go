@@ -1,0 +1,162 @@
+package onevolume_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// layer is what a package may import besides the standard library: packages
+// of ours (by folder) and outside modules. What is not listed fails the test,
+// and so does a folder that is not listed.
+type layer struct {
+	ours    []string
+	outside []string
+}
+
+// layers runs from the domain, which knows nothing, to the programs. Siblings
+// never import each other.
+var layers = map[string]layer{
+	".":                           {},
+	"saga":                        {ours: []string{"."}},
+	"command":                     {},
+	"template":                    {ours: []string{"."}},
+	"config":                      {outside: []string{"go.yaml.in/yaml/v3"}},
+	"xmlrpc/wire":                 {outside: []string{"github.com/kolo/xmlrpc"}},
+	"hypervisor":                  {ours: []string{".", "command"}},
+	"iscsi":                       {ours: []string{".", "command"}},
+	"blockdev":                    {ours: []string{".", "command"}},
+	"command/ssh":                 {ours: []string{"command"}, outside: []string{"golang.org/x/crypto", "github.com/kevinburke/ssh_config"}},
+	"hypervisor/virsh":            {ours: []string{".", "command", "hypervisor"}},
+	"hypervisor/all":              {ours: []string{".", "hypervisor", "hypervisor/virsh"}},
+	"store":                       {ours: []string{".", "store/migrations"}, outside: []string{"modernc.org/sqlite", "github.com/go-sql-driver/mysql"}},
+	"store/migrations":            {},
+	"opennebula":                  {ours: []string{".", "template", "xmlrpc/wire"}, outside: []string{"golang.org/x/sync"}},
+	"inventory":                   {ours: []string{".", "template"}},
+	"xmlrpc":                      {ours: []string{".", "template", "xmlrpc/wire"}},
+	"workflow":                    {ours: []string{".", "command", "hypervisor", "iscsi", "saga"}},
+	"daemon":                      {ours: []string{".", "workflow"}, outside: []string{"go.uber.org/zap"}},
+	"cli":                         {ours: []string{".", "hypervisor", "workflow"}, outside: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/schollz/progressbar/v3"}},
+	"assemble":                    {ours: []string{"*"}, outside: []string{"go.uber.org/zap", "golang.org/x/term"}},
+	"cmd/onevolume":               {ours: []string{"assemble", "cli"}},
+	"cmd/onevolumed":              {ours: []string{".", "assemble", "config"}},
+	"lab":                         {},
+	"command/commandtest":         {ours: []string{"command"}},
+	"command/ssh/sshtest":         {ours: []string{"command"}, outside: []string{"golang.org/x/crypto"}},
+	"iscsi/iscsitest":             {ours: []string{".", "command", "command/commandtest", "iscsi"}},
+	"hypervisor/hypervisortest":   {ours: []string{".", "command", "command/commandtest", "hypervisor"}},
+	"store/storetest":             {ours: []string{".", "store"}},
+	"opennebula/onetest":          {ours: []string{".", "template", "xmlrpc/wire"}, outside: []string{"go.yaml.in/yaml/v3"}},
+	"opennebula/onetest/onetestd": {ours: []string{"opennebula/onetest"}},
+}
+
+// TestLayers parses the imports itself: a test that asks the go command is
+// cached and goes on saying ok.
+func TestLayers(t *testing.T) {
+	seen := map[string]bool{}
+	eachFile(t, func(dir, path string, file *ast.File) {
+		l, known := layers[dir]
+		if !known {
+			if !seen[dir] {
+				t.Errorf("folder %s is in no layer: list it in layers", dir)
+			}
+			seen[dir] = true
+			return
+		}
+		seen[dir] = true
+		if strings.HasSuffix(path, "_test.go") {
+			return // tests put layers together
+		}
+		for _, spec := range file.Imports {
+			name, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if why := l.refuses(name); why != "" {
+				t.Errorf("%s imports %s: %s", path, name, why)
+			}
+		}
+	})
+	for dir := range layers {
+		if !seen[dir] {
+			t.Errorf("layers lists %s, which has no Go file", dir)
+		}
+	}
+}
+
+func (l layer) refuses(name string) string {
+	if name == "onevolume" || strings.HasPrefix(name, "onevolume/") {
+		dir := strings.TrimPrefix(strings.TrimPrefix(name, "onevolume"), "/")
+		if dir == "" {
+			dir = "."
+		}
+		if slices.Contains(l.ours, dir) || slices.Contains(l.ours, "*") {
+			return ""
+		}
+		return "the layer does not allow it"
+	}
+	if first, _, _ := strings.Cut(name, "/"); !strings.Contains(first, ".") {
+		return "" // the standard library
+	}
+	for _, module := range l.outside {
+		if name == module || strings.HasPrefix(name, module+"/") {
+			return ""
+		}
+	}
+	return "the layer does not list this outside module"
+}
+
+// TestPackageComments asks that every package says what it is for, once.
+func TestPackageComments(t *testing.T) {
+	docs, dirs := map[string]int{}, map[string]bool{}
+	eachFile(t, func(dir, path string, file *ast.File) {
+		if strings.HasSuffix(path, "_test.go") {
+			return
+		}
+		dirs[dir] = true
+		if file.Doc != nil && len(strings.Fields(file.Doc.Text())) >= 8 {
+			docs[dir]++
+		}
+	})
+	names := make([]string, 0, len(dirs))
+	for dir := range dirs {
+		names = append(names, dir)
+	}
+	sort.Strings(names)
+	for _, dir := range names {
+		if docs[dir] != 1 {
+			t.Errorf("package %s has %d package comments, want one that says what it is for", dir, docs[dir])
+		}
+	}
+}
+
+func eachFile(t *testing.T, visit func(dir, path string, file *ast.File)) {
+	t.Helper()
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (d.Name() == "testdata" || path != "." && strings.HasPrefix(d.Name(), ".")) {
+			return filepath.SkipDir
+		}
+		if d.IsDir() || !strings.HasSuffix(path, ".go") {
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly|parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		visit(filepath.ToSlash(filepath.Dir(path)), path, file)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
