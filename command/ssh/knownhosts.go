@@ -120,10 +120,13 @@ func (k *knownHosts) algorithms(addr string) []string {
 				return 1
 			}
 		}
-		if isCert {
+		switch {
+		case isCert:
 			return -1
+		case plain == ssh.KeyAlgoED25519: // as ssh(1) would show it
+			return 2
 		}
-		return 2
+		return 3
 	}
 	all := slices.DeleteFunc(ssh.SupportedAlgorithms().HostKeys, func(a string) bool { return rank(a) < 0 })
 	slices.SortStableFunc(all, func(a, b string) int { return rank(a) - rank(b) })
@@ -146,7 +149,12 @@ func (k *knownHosts) check(t *target, remote net.Addr, key ssh.PublicKey) *comma
 		}
 	}
 	if !errors.As(err, new(*knownhosts.KeyError)) {
-		return &command.DialError{Kind: command.KindConfig, Err: err}
+		// A certificate, as all else is a KeyError.
+		return &command.DialError{
+			Kind: command.KindHostKeyUnknown,
+			Err:  fmt.Errorf("the host shows a certificate that is not valid for it: %w", err),
+			Hint: "name the authority that signed it by a line @cert-authority in " + strings.Join(k.all, " or "),
+		}
 	}
 	name := knownhosts.Normalize(t.knownAs())
 	var same, others []string
