@@ -1,0 +1,60 @@
+# Two commands do everything on a fresh Debian, as root: make demo, make test.
+# Whatever is missing is installed by scripts/deps, by package name.
+
+SHELL := /bin/bash
+export PATH := /usr/local/go/bin:$(PATH)
+
+BIN := bin
+LINT_VERSION := v2.15.0
+LINT_DIR := $(shell go env GOPATH 2>/dev/null)/bin/golangci-lint-$(LINT_VERSION)
+LINT := $(LINT_DIR)/golangci-lint
+
+.PHONY: all build demo test check unit lab-test bench fuzz deps lint install clean
+
+all: build
+
+build:
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o $(BIN)/ ./cmd/... ./opennebula/onetest/onetestd
+
+# The main job on real parts: two hosts, a guest, a target, a daemon on SQLite.
+demo: deps build
+	demo/demo.sh
+
+# Everything. The last line counts the tests; in CI a skipped one is a failure.
+test: deps
+	scripts/test
+
+# What needs no host: formatting, go vet, the linters.
+check: lint
+	@test -z "$$(gofmt -l .)" || { gofmt -l . ; echo "not gofmt'ed"; exit 1; }
+	go vet ./...
+	go vet -tags lab ./...
+	$(LINT) run ./...
+	shellcheck -x scripts/deps scripts/test scripts/count demo/*.sh bench/*.sh .ci/run
+
+lint: $(LINT)
+$(LINT):
+	GOBIN=$(LINT_DIR) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+
+unit:
+	go test -race ./...
+
+# Tests on real hosts alone, in a lab that is kept for the next run.
+lab-test: deps
+	scripts/test lab
+
+bench: deps build
+	bench/bench.sh
+
+# Each fuzz target for a while; make test runs their seeds.
+fuzz:
+	scripts/fuzz
+
+deps:
+	scripts/deps
+
+install: build
+	packaging/install.sh "$(DESTDIR)"
+
+clean:
+	rm -rf $(BIN)
