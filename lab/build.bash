@@ -10,7 +10,7 @@ node_packages=(
 suite=bookworm
 
 # Everything that goes into the cache; the files the lab only reads at run time are not among them.
-build_inputs=(build.bash node-init node-boot node-config guest-init uml-xstate.c)
+build_inputs=(build.bash node-init node-boot node-config guest-init uml/xstate.c)
 
 cache_root=${ONEVOLUME_LAB_CACHE:-/var/cache/onevolume-lab}
 cache_key=$(cd "$here" && sha256sum "${build_inputs[@]}" | sha256sum | cut -c1-16)
@@ -42,7 +42,7 @@ build_into() {
     mkdir "$out/deb" "$out/guest" "$out/rootfs" "$out/keys"
     fetch_kernels "$out/deb"
     mv "$out/deb/uml/usr/bin/linux.uml" "$out/linux.uml"
-    gcc -O2 -Wall -Wextra -shared -fPIC -o "$out/uml-xstate.so" "$here/uml-xstate.c"
+    gcc -O2 -Wall -Wextra -shared -fPIC -o "$out/uml-xstate.so" "$here/uml/xstate.c"
     say "kernels unpacked"
     guest_kernel "$out/deb/guest/boot"/vmlinuz-* "$out/guest/vmlinux"
     guest_initrd "$out/deb" "$out/guest/initrd.gz"
