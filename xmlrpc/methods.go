@@ -144,5 +144,9 @@ func (s *Server) detach(ctx context.Context, call wire.Call) (any, error) {
 
 // options reads a template that may hold the given keys alone, once each.
 func options(text string, keys ...string) (map[string]string, error) {
-	return template.Options(text, keys...)
+	m, err := template.Options(text, keys...)
+	if err != nil {
+		return nil, onevolume.Errorf(onevolume.Invalid, "%w", err)
+	}
+	return m, nil
 }
