@@ -1,0 +1,158 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"onevolume"
+)
+
+// The flags of onevolume.Filter that are no user's id, as oned's
+// (RequestManagerPoolInfoFilter).
+const (
+	flagPrimaryGroup  = -4
+	flagMine          = -3
+	flagAll           = -2
+	flagMineAndGroups = -1
+)
+
+// where collects the conditions of a query.
+type where struct {
+	conditions []string
+	args       []any
+}
+
+func (w *where) and(condition string, args ...any) {
+	w.conditions = append(w.conditions, condition)
+	w.args = append(w.args, args...)
+}
+
+func (w *where) String() string {
+	if len(w.conditions) == 0 {
+		return ""
+	}
+	return " WHERE " + strings.Join(w.conditions, " AND ")
+}
+
+// marks are n placeholders.
+func marks(n int) string { return strings.TrimSuffix(strings.Repeat("?, ", n), ", ") }
+
+// ints are arguments for as many marks.
+func ints(list []int) []any {
+	args := make([]any, len(list))
+	for i, n := range list {
+		args[i] = n
+	}
+	return args
+}
+
+// usable keeps the volumes that the caller may USE: the SQL of Caller.May,
+// and a test holds the two together.
+func (w *where) usable(who onevolume.Caller) {
+	if who.IsAdmin() {
+		return
+	}
+	const owner, group, others = int(onevolume.Use) << 6, int(onevolume.Use) << 3, int(onevolume.Use)
+	condition := "((uid = ? AND (permissions & ?) <> 0) OR (permissions & ?) <> 0"
+	args := []any{who.UID, owner, others}
+	if len(who.Groups) > 0 {
+		condition += " OR (gid IN (" + marks(len(who.Groups)) + ") AND (permissions & ?) <> 0)"
+		args = append(append(args, ints(who.Groups)...), group)
+	}
+	w.and(condition+")", args...)
+}
+
+// flagged applies oned's filter flag.
+func (w *where) flagged(flag int, who onevolume.Caller) error {
+	switch {
+	case flag == flagAll:
+	case flag == flagPrimaryGroup:
+		w.and("gid = ?", who.GID)
+	case flag == flagMine:
+		w.and("uid = ?", who.UID)
+	case flag == flagMineAndGroups && len(who.Groups) == 0:
+		w.and("uid = ?", who.UID)
+	case flag == flagMineAndGroups:
+		w.and("(uid = ? OR gid IN ("+marks(len(who.Groups))+"))", append([]any{who.UID}, ints(who.Groups)...)...)
+	case flag >= 0:
+		w.and("uid = ?", flag)
+	default:
+		return onevolume.Errorf(onevolume.Invalid, "Incorrect filter_flag")
+	}
+	return nil
+}
+
+// Volumes lists the volumes that f asks for and its viewer may USE, newest
+// first.
+func (s *Store) Volumes(ctx context.Context, f onevolume.Filter) ([]onevolume.Volume, error) {
+	var w where
+	if err := w.flagged(f.Flag, f.Viewer); err != nil {
+		return nil, err
+	}
+	w.usable(f.Viewer)
+	if f.FirstID >= 0 {
+		w.and("oid >= ?", f.FirstID)
+	}
+	if f.LastID >= 0 {
+		w.and("oid <= ?", f.LastID)
+	}
+	if len(f.States) > 0 {
+		args := make([]any, len(f.States))
+		for i, state := range f.States {
+			args[i] = string(state)
+		}
+		w.and("status IN ("+marks(len(args))+")", args...)
+	}
+	query := "SELECT " + volumeColumns + " FROM one_volume" + w.String() + " ORDER BY oid DESC"
+	// An offset alone needs a limit too, in both databases.
+	if f.Limit > 0 || f.Offset > 0 {
+		limit := int64(f.Limit)
+		if limit <= 0 {
+			limit = 1 << 62
+		}
+		query += " LIMIT ? OFFSET ?"
+		w.args = append(w.args, limit, max(f.Offset, 0))
+	}
+	var list []onevolume.Volume
+	err := s.persist(ctx, "listing volumes", func() error {
+		found, err := s.list(ctx, s.db, query, w.args...)
+		list = make([]onevolume.Volume, len(found))
+		for i := range found {
+			list[i] = found[i].Volume
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return list, nil
+}
+
+// Lookup gives the ids of the volumes with this name that the viewer may USE,
+// the viewer's own first: a name is unique for each owner only.
+func (s *Store) Lookup(ctx context.Context, name string, viewer onevolume.Caller) (ids []onevolume.VolumeID, err error) {
+	err = s.persist(ctx, fmt.Sprintf("looking for volume %q", name), func() error {
+		found, err := s.named(ctx, s.db, name, &viewer)
+		ids = nil
+		for _, r := range found {
+			ids = append(ids, r.ID)
+		}
+		return err
+	})
+	return ids, err
+}
+
+// named reads the volumes with this name; with a viewer only those that the
+// viewer may USE, the viewer's own first.
+func (s *Store) named(ctx context.Context, q querier, name string, viewer *onevolume.Caller) ([]row, error) {
+	var w where
+	w.and("name = ?", name)
+	order := " ORDER BY oid"
+	if viewer != nil {
+		w.usable(*viewer)
+		order = " ORDER BY CASE WHEN uid = ? THEN 0 ELSE 1 END, oid"
+		w.args = append(w.args, viewer.UID)
+	}
+	return s.list(ctx, q, "SELECT "+volumeColumns+" FROM one_volume"+w.String()+order, w.args...)
+}

@@ -1,0 +1,166 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"onevolume"
+)
+
+// operationColumns are the columns of one_volume_operation, in the order of
+// scanOperation and of open. running_volume follows from two of them.
+const operationColumns = "oid, kind, volume, " +
+	"vm_id, vm_name, vm_host, vm_hypervisor, vm_deploy_id, vm_uid, vm_gid, vm_uname, vm_gname, " +
+	"leaving, status, prior, by_uid, by_gid, by_uname, by_gname, " +
+	"owner, generation, lease, term, started, ended, error, journal"
+
+// operation is an onevolume.Operation with what only the database knows.
+type operation struct {
+	onevolume.Operation
+	term    time.Duration // what each word of the owner adds to the lease
+	journal int           // how many entries there are
+}
+
+func scanOperation(from scanner) (*operation, error) {
+	var o operation
+	var lease, term, started, ended int64
+	err := from.Scan(&o.ID, &o.Kind, &o.Volume,
+		&o.VM.ID, &o.VM.Name, &o.VM.Host, &o.VM.Hypervisor, &o.VM.DeployID,
+		&o.VM.Owner.UID, &o.VM.Owner.GID, &o.VM.Owner.User, &o.VM.Owner.Group,
+		&o.Leave, &o.Status, &o.Prior, &o.By.UID, &o.By.GID, &o.By.User, &o.By.Group,
+		&o.Owner, &o.Generation, &lease, &term, &started, &ended, &o.Error, &o.journal)
+	o.Lease, o.Started, o.Ended = fromMillis(lease), fromMillis(started), fromMillis(ended)
+	o.term = time.Duration(term) * time.Millisecond
+	return &o, err
+}
+
+// open writes a new RUNNING operation.
+func (o *operation) open(ctx context.Context, tx *sql.Tx) error {
+	_, err := tx.ExecContext(ctx,
+		"INSERT INTO one_volume_operation ("+operationColumns+", running_volume) VALUES ("+marks(28)+")",
+		o.ID, string(o.Kind), int(o.Volume),
+		int(o.VM.ID), o.VM.Name, o.VM.Host, o.VM.Hypervisor, o.VM.DeployID,
+		o.VM.Owner.UID, o.VM.Owner.GID, o.VM.Owner.User, o.VM.Owner.Group,
+		string(o.Leave), string(o.Status), string(o.Prior), o.By.UID, o.By.GID, o.By.User, o.By.Group,
+		o.Owner, o.Generation, millis(o.Lease), o.term.Milliseconds(), millis(o.Started), millis(o.Ended), o.Error, o.journal,
+		int(o.Volume))
+	if troubleOf(err) == duplicate {
+		return errLost // another operation took the volume in between
+	}
+	return err
+}
+
+// readOperation reads one operation. Code: NotFound.
+func readOperation(ctx context.Context, q querier, id int) (*operation, error) {
+	o, err := scanOperation(q.QueryRowContext(ctx, "SELECT "+operationColumns+" FROM one_volume_operation WHERE oid = ?", id))
+	if errors.Is(err, sql.ErrNoRows) {
+		return o, onevolume.Missing("operation", id)
+	}
+	return o, err
+}
+
+// runningOn is the operation that holds a volume, or nil.
+func runningOn(ctx context.Context, q querier, id onevolume.VolumeID) (*operation, error) {
+	o, err := scanOperation(q.QueryRowContext(ctx, "SELECT "+operationColumns+" FROM one_volume_operation WHERE running_volume = ?", int(id)))
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	return o, err
+}
+
+// operations reads what a query with operationColumns finds.
+func operations(ctx context.Context, q querier, query string, args ...any) (found []*operation, err error) {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		o, err := scanOperation(rows)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, o)
+	}
+	return found, rows.Err()
+}
+
+// held fails with the code Stale unless ref is the hold of a running
+// operation's owner.
+func (o *operation) held(ref onevolume.OperationRef) error {
+	switch {
+	case o.Generation != ref.Generation:
+		return onevolume.Errorf(onevolume.Stale, "Operation %d was taken over by %s (generation %d, not %d).",
+			o.ID, o.Owner, o.Generation, ref.Generation).WithHint("stop: what follows is the new owner's to do")
+	case o.Status != onevolume.Running:
+		return onevolume.Errorf(onevolume.Stale, "Operation %d has ended: it is %s.", o.ID, o.Status)
+	}
+	return nil
+}
+
+// Operation reads one operation. Code: NotFound.
+func (s *Store) Operation(ctx context.Context, id int) (op onevolume.Operation, err error) {
+	err = s.persist(ctx, fmt.Sprintf("reading operation %d", id), func() error {
+		o, err := readOperation(ctx, s.db, id)
+		if err == nil {
+			op = o.Operation
+		}
+		return err
+	})
+	return op, err
+}
+
+// Expired lists the running operations whose owner's lease has ended at now,
+// the longest dead first.
+func (s *Store) Expired(ctx context.Context, now time.Time) (list []onevolume.Operation, err error) {
+	err = s.persist(ctx, "looking for operations without an owner", func() error {
+		found, err := operations(ctx, s.db, "SELECT "+operationColumns+
+			" FROM one_volume_operation WHERE status = ? AND lease <= ? ORDER BY lease, oid", string(onevolume.Running), now.UnixMilli())
+		list = nil
+		for _, o := range found {
+			list = append(list, o.Operation)
+		}
+		return err
+	})
+	return list, err
+}
+
+// TakeOver makes owner the owner of a running operation whose lease has
+// ended, with a lease of its own, and raises the generation. Of several who
+// try with the same ref one succeeds; it may repeat the call when the answer
+// was lost. Codes: NotFound, Stale (another was first, or the operation has
+// ended), Busy (its owner renewed the lease: it is alive).
+func (s *Store) TakeOver(ctx context.Context, ref onevolume.OperationRef, owner string, lease time.Duration) (op onevolume.Operation, err error) {
+	if owner == "" || lease < time.Millisecond {
+		return op, onevolume.Errorf(onevolume.Invalid, "Taking over operation %d needs an owner and a lease.", ref.ID)
+	}
+	err = s.write(ctx, fmt.Sprintf("taking over operation %d", ref.ID), func(tx *sql.Tx) error {
+		o, err := readOperation(ctx, tx, ref.ID)
+		if err != nil {
+			return err
+		}
+		if o.Generation == ref.Generation+1 && o.Owner == owner && o.Status == onevolume.Running {
+			op = o.Operation
+			return nil
+		}
+		if err := o.held(ref); err != nil {
+			return err
+		}
+		now := s.now()
+		if o.Lease.After(now) {
+			return onevolume.Errorf(onevolume.Busy, "Operation %d is held by %s until %s.", o.ID, o.Owner, o.Lease.Format(time.RFC3339))
+		}
+		o.Owner, o.Generation, o.Lease = owner, o.Generation+1, now.Add(lease).Truncate(time.Millisecond)
+		op = o.Operation
+		return changed(tx.ExecContext(ctx, "UPDATE one_volume_operation SET owner = ?, generation = ?, lease = ?, term = ?"+
+			" WHERE oid = ? AND generation = ? AND status = ? AND lease <= ?",
+			o.Owner, o.Generation, millis(o.Lease), lease.Milliseconds(), o.ID, ref.Generation, string(onevolume.Running), now.UnixMilli()))
+	})
+	if err != nil {
+		return onevolume.Operation{}, err
+	}
+	return op, nil
+}

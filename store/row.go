@@ -1,0 +1,158 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"onevolume"
+)
+
+const volumeTable = "one_volume"
+
+// volumeColumns are all columns of one_volume, in the order of scanVolume and
+// of row.values.
+const volumeColumns = "oid, name, home_name, " +
+	"iqn, lun, portals, chap_user, chap_secret, chap_user_in, chap_secret_in, " +
+	"size, unit_serial, wwid, array_name, status, reason, " +
+	"uid, gid, uname, gname, home_uid, home_gid, home_uname, home_gname, permissions, " +
+	"vm_id, host, device, source, serial, attributes, operation, regtime, modtime, version"
+
+// row is a volume with what only the database knows of it.
+type row struct {
+	onevolume.Volume
+	homeName string
+	// The secrets as they were read. They are written back as they are when
+	// they did not change: sealing again would only wear the key.
+	read             onevolume.CHAP
+	sealed, sealedIn string
+	readVersion      int
+}
+
+// scanner is *sql.Row or *sql.Rows.
+type scanner interface{ Scan(dest ...any) error }
+
+// scanVolume reads a row and opens its secrets.
+func (s *Store) scanVolume(from scanner) (row, error) {
+	var r row
+	var portals, attributes string
+	var registered, modified int64
+	v := &r.Volume
+	err := from.Scan(&v.ID, &v.Name, &r.homeName,
+		&v.Target.IQN, &v.Target.LUN, &portals, &v.Target.CHAP.User, &r.sealed, &v.Target.CHAP.UserIn, &r.sealedIn,
+		&v.Size, &v.Identity.Serial, &v.Identity.WWID, &v.Array, &v.State, &v.Reason,
+		&v.Owner.UID, &v.Owner.GID, &v.Owner.User, &v.Owner.Group,
+		&v.Home.UID, &v.Home.GID, &v.Home.User, &v.Home.Group, &v.Permissions,
+		&v.Attachment.VM, &v.Attachment.Host, &v.Attachment.Device, &v.Attachment.Source, &v.Attachment.Serial,
+		&attributes, &v.Operation, &registered, &modified, &v.Version)
+	if err != nil {
+		return r, err
+	}
+	v.Registered, v.Modified, r.readVersion = fromMillis(registered), fromMillis(modified), v.Version
+	if v.Target.Portals, err = onevolume.ParsePortals(portals); err != nil {
+		return r, fmt.Errorf("volume %d: portals in the database: %w", v.ID, err)
+	}
+	if err := json.Unmarshal([]byte(attributes), &v.Attributes); err != nil {
+		return r, fmt.Errorf("volume %d: attributes in the database: %w", v.ID, err)
+	}
+	if len(v.Attributes) == 0 {
+		v.Attributes = nil
+	}
+	return r, s.openSecrets(&r)
+}
+
+func (s *Store) openSecrets(r *row) error {
+	var err error
+	c := &r.Target.CHAP
+	if c.Secret, err = s.seal.open(r.sealed, place(volumeTable, r.ID, "chap_secret")); err != nil {
+		return fmt.Errorf("volume %d: %w", r.ID, err)
+	}
+	if c.SecretIn, err = s.seal.open(r.sealedIn, place(volumeTable, r.ID, "chap_secret_in")); err != nil {
+		return fmt.Errorf("volume %d: %w", r.ID, err)
+	}
+	r.read = *c
+	return nil
+}
+
+// values are what volumeColumns hold.
+func (s *Store) values(r *row) ([]any, error) {
+	v := &r.Volume
+	attributes := "{}"
+	if len(v.Attributes) > 0 {
+		b, err := json.Marshal(v.Attributes)
+		if err != nil {
+			return nil, fmt.Errorf("volume %d: attributes: %w", v.ID, err)
+		}
+		attributes = string(b)
+	}
+	c := v.Target.CHAP
+	if r.sealed == "" || c.Secret != r.read.Secret {
+		r.sealed = s.seal.seal(c.Secret, place(volumeTable, v.ID, "chap_secret"))
+	}
+	if r.sealedIn == "" || c.SecretIn != r.read.SecretIn {
+		r.sealedIn = s.seal.seal(c.SecretIn, place(volumeTable, v.ID, "chap_secret_in"))
+	}
+	return []any{int(v.ID), v.Name, r.homeName,
+		string(v.Target.IQN), int(v.Target.LUN), onevolume.JoinPortals(v.Target.Portals), c.User, r.sealed, c.UserIn, r.sealedIn,
+		int64(v.Size), v.Identity.Serial, v.Identity.WWID, v.Array, string(v.State), v.Reason,
+		v.Owner.UID, v.Owner.GID, v.Owner.User, v.Owner.Group,
+		v.Home.UID, v.Home.GID, v.Home.User, v.Home.Group, int(v.Permissions),
+		int(v.Attachment.VM), v.Attachment.Host, v.Attachment.Device, v.Attachment.Source, v.Attachment.Serial,
+		attributes, v.Operation, millis(v.Registered), millis(v.Modified), v.Version}, nil
+}
+
+// insert writes a new row.
+func (s *Store) insert(ctx context.Context, tx *sql.Tx, r *row) error {
+	values, err := s.values(r)
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, "INSERT INTO one_volume ("+volumeColumns+") VALUES ("+marks(len(values))+")", values...)
+	return err
+}
+
+// save writes a row back if it still is the one that was read, else it fails
+// with errLost.
+func (s *Store) save(ctx context.Context, tx *sql.Tx, r *row, now time.Time) error {
+	r.Version, r.Modified = r.readVersion+1, now
+	values, err := s.values(r)
+	if err != nil {
+		return err
+	}
+	set := strings.ReplaceAll(volumeColumns, ", ", " = ?, ") + " = ?"
+	err = changed(tx.ExecContext(ctx, "UPDATE one_volume SET "+set+" WHERE oid = ? AND version = ?", append(values, int(r.ID), r.readVersion)...))
+	if err == nil {
+		r.readVersion, r.read = r.Version, r.Target.CHAP
+	}
+	return err
+}
+
+// get reads one volume. Its error has the code NotFound when there is none.
+func (s *Store) get(ctx context.Context, q querier, id onevolume.VolumeID) (row, error) {
+	r, err := s.scanVolume(q.QueryRowContext(ctx, "SELECT "+volumeColumns+" FROM one_volume WHERE oid = ?", int(id)))
+	if errors.Is(err, sql.ErrNoRows) {
+		return r, onevolume.Missing("volume", int(id))
+	}
+	return r, err
+}
+
+// list reads the volumes that a query with volumeColumns finds.
+func (s *Store) list(ctx context.Context, q querier, query string, args ...any) (found []row, err error) {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		r, err := s.scanVolume(rows)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, r)
+	}
+	return found, rows.Err()
+}

@@ -1,0 +1,159 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"modernc.org/sqlite"
+
+	"onevolume"
+)
+
+//go:embed migrations
+var migrationFiles embed.FS
+
+// history is what makes databases and brings them up to a version.
+type history struct {
+	schema  string // makes an empty database one of version
+	version int
+	files   fs.FS // migrations/NNNN.sql brings version NNNN-1 to NNNN
+}
+
+func builtin() history {
+	return history{onevolume.Schema, onevolume.SchemaVersion, migrationFiles}
+}
+
+// bringUp makes the database what h describes.
+func (s *Store) bringUp(ctx context.Context, h history) error {
+	version, err := s.schemaVersion(ctx)
+	if err != nil {
+		return err
+	}
+	if version > h.version {
+		return tooNew(s.kind, version, h.version)
+	}
+	if version == 0 {
+		err := s.runScript(ctx, "making the inventory's tables", h.schema, 0, h.version)
+		if err != nil {
+			return err
+		}
+	}
+	for {
+		version, err := s.schemaVersion(ctx)
+		if err != nil || version == h.version {
+			return err
+		}
+		text, err := fs.ReadFile(h.files, fmt.Sprintf("migrations/%04d.sql", version+1))
+		if err != nil {
+			return onevolume.Errorf(onevolume.Internal, "no way from version %d of the database to %d: %w", version, h.version, err)
+		}
+		err = s.runScript(ctx, fmt.Sprintf("bringing the database to version %d", version+1), string(text), version, version+1)
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// refuseNewer is the check of an existing file before it is written to.
+func refuseNewer(kind dialect, version int) error {
+	if version > onevolume.SchemaVersion {
+		return tooNew(kind, version, onevolume.SchemaVersion)
+	}
+	return nil
+}
+
+func tooNew(kind dialect, has, known int) error {
+	return onevolume.Errorf(onevolume.Internal, "%w: %s has version %d, this program knows up to %d", ErrNewer, kind.name, has, known).
+		WithHint("run the newer onevolumed, or restore the backup that was made before it; nothing was changed")
+}
+
+// schemaVersion is 0 for a database without our tables.
+func (s *Store) schemaVersion(ctx context.Context) (version int, err error) {
+	err = s.persist(ctx, "reading the version of the database "+s.kind.name, func() error {
+		version = 0
+		err := s.db.QueryRowContext(ctx, "SELECT value FROM one_volume_control WHERE name = 'schema'").Scan(&version)
+		if errors.Is(err, sql.ErrNoRows) || troubleOf(err) == missingTable || noSuchTable(err) {
+			return nil
+		}
+		return err
+	})
+	return version, err
+}
+
+// noSuchTable tells SQLite's answer about an unknown table, which has no
+// number of its own (SQLITE_ERROR).
+func noSuchTable(err error) bool {
+	var e *sqlite.Error
+	return errors.As(err, &e) && e.Code() == 1 && strings.Contains(e.Error(), "no such table: one_volume_control")
+}
+
+// runScript runs a schema or a migration and records the version it leads to.
+// Another daemon may do the same at the same time: where DDL is not undone
+// with its transaction, whatever the other made first counts as made.
+func (s *Store) runScript(ctx context.Context, doing, text string, from, to int) error {
+	if !s.kind.wholeDDL {
+		for _, q := range statements(text, s.kind.tableOptions) {
+			_, err := s.db.ExecContext(ctx, q)
+			if kind := troubleOf(err); err != nil && kind != existing && kind != duplicate {
+				return s.outward(doing, fmt.Errorf("%s: %w", firstLine(q), err))
+			}
+		}
+		return s.write(ctx, doing, func(tx *sql.Tx) error { return setVersion(ctx, tx, from, to) })
+	}
+	return s.write(ctx, doing, func(tx *sql.Tx) error {
+		var now int
+		err := tx.QueryRowContext(ctx, "SELECT value FROM one_volume_control WHERE name = 'schema'").Scan(&now)
+		if err == nil && now != from {
+			return nil // another daemon was first
+		}
+		for _, q := range statements(text, s.kind.tableOptions) {
+			if _, err := tx.ExecContext(ctx, q); err != nil {
+				return fmt.Errorf("%s: %w", firstLine(q), err)
+			}
+		}
+		return setVersion(ctx, tx, from, to)
+	})
+}
+
+// setVersion records a step of the schema; one that another daemon recorded
+// already is left alone. The schema itself records the first version.
+func setVersion(ctx context.Context, tx *sql.Tx, from, to int) error {
+	_, err := tx.ExecContext(ctx, "UPDATE one_volume_control SET value = ? WHERE name = 'schema' AND value = ?", to, from)
+	return err
+}
+
+// statements cuts a script at semicolons that end a line, drops comments,
+// and adds to each CREATE TABLE what the database wants there.
+func statements(text, tableOptions string) []string {
+	var list []string
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		line = strings.TrimRight(line, " \t\r\n")
+		if line == "" || strings.HasPrefix(strings.TrimSpace(line), "--") {
+			continue
+		}
+		last := strings.HasSuffix(line, ";")
+		b.WriteString(strings.TrimSuffix(line, ";"))
+		if !last {
+			b.WriteByte('\n')
+			continue
+		}
+		q := b.String()
+		if strings.HasPrefix(q, "CREATE TABLE") {
+			q += tableOptions
+		}
+		list = append(list, q)
+		b.Reset()
+	}
+	return list
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(s, "\n")
+	return line
+}

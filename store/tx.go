@@ -1,0 +1,129 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"onevolume"
+)
+
+// querier is a transaction, or the pool where one statement is enough.
+type querier interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+const (
+	// attempts and the waits between them bound a conflict to about five
+	// seconds, which is longer than a Galera cluster of three stalls when a
+	// node dies (3–6 s, the statements' own waiting included).
+	attempts  = 16
+	firstWait = 4 * time.Millisecond
+	lastWait  = 500 * time.Millisecond
+	// reconnects lets a transaction follow a cluster's address to another
+	// node without holding a caller up for long when there is none.
+	reconnects = 3
+)
+
+// write runs fn in a transaction, and all of it again when it loses against
+// another one, at whatever statement or at COMMIT. fn must therefore read
+// what it decides on inside, and do nothing but use the transaction.
+func (s *Store) write(ctx context.Context, doing string, fn func(tx *sql.Tx) error) error {
+	return s.persist(ctx, doing, func() error { return s.try(ctx, doing, fn) })
+}
+
+// persist calls fn until it neither loses against another transaction nor its
+// connection, bounded, and gives its last error the form for outside.
+func (s *Store) persist(ctx context.Context, doing string, fn func() error) error {
+	wait := firstWait
+	for n := 1; ; n++ {
+		err := fn()
+		kind := troubleOf(err)
+		if kind != conflict && (kind != disconnected || n >= reconnects) || n == attempts {
+			return s.outward(doing, err)
+		}
+		// Half of the wait is drawn, so that those who met once do not meet
+		// again.
+		select {
+		case <-time.After(wait/2 + rand.N(wait/2)):
+		case <-ctx.Done():
+			return s.outward(doing, errors.Join(ctx.Err(), err))
+		}
+		wait = min(2*wait, lastWait)
+	}
+}
+
+// try runs fn in one transaction.
+func (s *Store) try(ctx context.Context, doing string, fn func(tx *sql.Tx) error) error {
+	if s.turn != nil {
+		select {
+		case s.turn <- struct{}{}:
+			defer func() { <-s.turn }()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if err := fn(tx); err != nil {
+		// A connection that died took the transaction with it; what counts
+		// is why fn failed.
+		if undoErr := tx.Rollback(); undoErr != nil && troubleOf(undoErr) == other && !errors.Is(undoErr, sql.ErrTxDone) {
+			return errors.Join(err, undoErr)
+		}
+		return err
+	}
+	err = tx.Commit()
+	if troubleOf(err) == disconnected {
+		return onevolume.Errorf(onevolume.Unknown, "%s: the database %s was lost while it stored this: %w", doing, s.kind.name, err).
+			WithHint("look whether it is done before asking again")
+	}
+	return err
+}
+
+// changed turns the result of a compare-and-set into errLost when no row had
+// what was compared.
+func changed(r sql.Result, err error) error {
+	if err != nil {
+		return err
+	}
+	n, err := r.RowsAffected()
+	if err == nil && n == 0 {
+		return errLost
+	}
+	return err
+}
+
+// nextID takes an id out of the control table. The row stays locked until the
+// transaction ends, so two takers wait in line; on Galera, where each node
+// locks for itself, the second fails at COMMIT and runs again. It comes last
+// of all locks, so that it is held shortly and no two wait for each other.
+func nextID(ctx context.Context, tx *sql.Tx, table string) (int, error) {
+	if err := changed(tx.ExecContext(ctx, "UPDATE one_volume_control SET value = value + 1 WHERE name = ?", table)); err != nil {
+		return 0, err
+	}
+	var next int
+	err := tx.QueryRowContext(ctx, "SELECT value FROM one_volume_control WHERE name = ?", table).Scan(&next)
+	return next - 1, err
+}
+
+// millis is how the database keeps a time; the zero time is 0.
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+func fromMillis(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(n).UTC()
+}
