@@ -26,28 +26,36 @@ type Driver interface {
 	// no such domain, Unreachable when the hypervisor does not answer.
 	Domain(ctx context.Context, h command.Host, vm onevolume.VM) (Domain, error)
 
-	// Plug makes the device at d.Source a disk of the domain, under a
-	// target name it chooses from the end of the alphabet, and returns the
-	// disk as the live domain then shows it. dom is as Domain gave it a
-	// moment ago. A disk with the same serial and source that is there
+	// Plug makes the device at d.Source a disk of the domain, in one of
+	// dom.Slots, and returns the disk as the live domain then shows it. dom
+	// is as Domain gave it a moment ago; a slot that was taken meanwhile is
+	// left out. A disk with the same serial and source that is there
 	// already is returned as it is; the same serial with another source is
-	// a Mismatch. Codes: Action (domain not running), Held (source or
-	// target in use), Refused (with the hypervisor's words).
+	// a Mismatch. Codes: Action (domain not running, or no slot), Held
+	// (source in use), Busy (the hypervisor is busy with the domain),
+	// Refused (with the hypervisor's words), Invalid (no such path or
+	// serial can be), Unknown (no answer, and the live domain could not be
+	// seen either: the disk may be there).
 	Plug(ctx context.Context, h command.Host, dom Domain, d Disk) (Disk, error)
 
 	// Unplug asks the guest to let go of the disk with d.Serial (or
 	// d.Source where serials cannot be had), and waits up to wait until
-	// the live domain no longer shows it. Code Held: the guest has not let
-	// go; the disk is still in the domain and must be taken as in use. A
-	// domain that is gone holds nothing: success.
+	// the live domain no longer shows it. A domain that is gone holds
+	// nothing: success. Codes: Held (the guest has not let go; the disk is
+	// still in the domain and must be taken as in use), Mismatch (the disk
+	// with d.Serial has another source than d.Source, or d.Source is a disk
+	// with another serial: nothing was unplugged), Busy (the hypervisor is
+	// busy with the domain, so that a disk may yet appear), Refused,
+	// Unknown (no answer, as with Plug).
 	Unplug(ctx context.Context, h command.Host, vm onevolume.VM, d Disk, wait time.Duration) error
 
 	// Users lists the domains of the host, apart from except, that have
-	// one of the paths (or a link to the same device) as a disk.
+	// one of the paths (or a link to the same device) as a disk. except is
+	// a domain's name or UUID, or empty.
 	Users(ctx context.Context, h command.Host, except string, paths []string) ([]string, error)
 
-	// GuestPath is where the guest's users find the disk, or "" when that
-	// cannot be told.
+	// GuestPath is where a Linux guest with udev finds the disk, whatever
+	// name its kernel gave it; empty when that cannot be told.
 	GuestPath(d Disk) string
 
 	// PlugCommands and UnplugCommands are what Plug and Unplug would run
@@ -59,7 +67,7 @@ type Driver interface {
 // Capabilities says what a workflow may ask of a driver.
 type Capabilities struct {
 	Serial        bool // a disk carries a serial number that the guest can read
-	GuestReleases bool // the guest is asked to let go and can be seen to refuse
+	GuestReleases bool // the guest has a say in an unplug: Unplug may find that it does not let go
 }
 
 // Domain is a virtual machine on a host, as the hypervisor shows it.
@@ -67,17 +75,26 @@ type Domain struct {
 	Name    string
 	UUID    string
 	Running bool   // runs, or is paused while running
-	State   string // the hypervisor's own word
+	State   string // the hypervisor's own words
 	Disks   []Disk
-	// Bus is what the driver will plug the next disk to, with what it needs
-	// to do so; empty when it cannot.
-	Bus string
+	// Slots are the next few places for a disk, in the order in which Plug
+	// tries them: from the end of the alphabet, because OpenNebula names
+	// its own disks from the start and does not see ours. Without any,
+	// nothing can be plugged.
+	Slots []Slot
+}
+
+// Slot is a free place for a disk in a domain.
+type Slot struct {
+	Target  string // the name, such as sdiv
+	Address string // in the driver's own notation; may be empty
 }
 
 // Disk is a block device in a domain.
 type Disk struct {
 	Source   string // path on the host
 	Target   string // name in the domain's configuration, such as sdiv
+	Bus      string // the hypervisor's word: scsi, virtio …
 	Serial   string // "" when there is none
 	ReadOnly bool
 }

@@ -49,13 +49,13 @@ func (r *run) on(ctx context.Context, host string) (command.Host, error) {
 		return nil, ctx.Err()
 	}
 	if l.err != nil {
-		return nil, l.err
+		return nil, hostError(l.err)
 	}
 	h := &watched{Host: l.host, link: l}
 	if r.unlocked {
 		return h, nil
 	}
-	return h, l.lock(ctx, h, r.Initiator.LockName(r.vol.Target), r.Limits.Lock)
+	return h, hostError(l.lock(ctx, h, r.Initiator.LockName(r.vol.Target), r.Limits.Lock))
 }
 
 // lock takes a lock on the host unless this link has it already.

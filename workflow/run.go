@@ -186,7 +186,7 @@ func transient(stuck *saga.Stuck) bool {
 	if err == nil {
 		err = stuck.Cause
 	}
-	code := onevolume.CodeOf(err)
+	code := onevolume.CodeOf(hostError(err))
 	return code == onevolume.Unreachable || code == onevolume.Unknown || code == onevolume.Busy ||
 		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }

@@ -1,0 +1,34 @@
+package workflow
+
+import (
+	"errors"
+
+	"onevolume"
+	"onevolume/command"
+)
+
+// hostError gives an error of connecting to a host, locking or running there
+// a code and a hint, unless it has them already.
+func hostError(err error) error {
+	if err == nil || coded(err) {
+		return err
+	}
+	if dial, ok := errors.AsType[*command.DialError](err); ok {
+		return onevolume.Errorf(onevolume.Unreachable, "%w", err).WithHint("%s", dial.Hint)
+	}
+	if _, ok := errors.AsType[*command.LockedError](err); ok {
+		return onevolume.Errorf(onevolume.Busy, "%w", err).WithHint("wait for the other operation, see onevolume list")
+	}
+	if errors.Is(err, command.ErrNotRun) {
+		return onevolume.Errorf(onevolume.Unreachable, "%w", err)
+	}
+	if errors.Is(err, command.ErrUnknownOutcome) {
+		return onevolume.Errorf(onevolume.Unknown, "%w", err)
+	}
+	return err
+}
+
+func coded(err error) bool {
+	_, ok := errors.AsType[*onevolume.Error](err)
+	return ok
+}
