@@ -1,0 +1,459 @@
+package hypervisortest
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"onevolume"
+	"onevolume/command"
+	"onevolume/hypervisor"
+)
+
+// Fixture is a host with a running domain, on which a driver is tested. Each
+// test gets a new one. What a fixture cannot arrange is nil or empty, and the
+// tests that need it are skipped.
+type Fixture struct {
+	Driver hypervisor.Driver
+	Host   command.Host
+
+	// VM's domain runs, with none of the sources as a disk.
+	VM onevolume.VM
+	// Sources are two devices of the host.
+	Sources [2]string
+	// Alias is another path to the first device.
+	Alias string
+	// Odd is the path of a third device, with quotes and a $(…) in it.
+	Odd string
+	// Stopped is a VM whose domain is there and does not run.
+	Stopped onevolume.VM
+
+	// TakeTarget gives the domain a disk of somebody else's with the name.
+	TakeTarget func(t *testing.T, target string)
+	// Stuck gives the domain a disk that its guest does not let go of
+	// before release is called.
+	Stuck func(t *testing.T) (d hypervisor.Disk, release func())
+	// Remove takes VM's domain off the host.
+	Remove func(t *testing.T)
+}
+
+// Injection is a file that a shell on the host makes when it reads one of the
+// suite's odd names as more than a name.
+const Injection = "/tmp/onevolume-injection"
+
+const (
+	serial = "onevolume-7"
+	other  = "onevolume-8"
+	wait   = 20 * time.Second
+)
+
+// Run runs the suite.
+func Run(t *testing.T, fixture func(t *testing.T) Fixture) {
+	for _, c := range []struct {
+		name string
+		test func(s *suite)
+	}{
+		{"domain", (*suite).domain},
+		{"domain that is not there", (*suite).noDomain},
+		{"odd names", (*suite).oddNames},
+		{"plug", (*suite).plug},
+		{"plug again", (*suite).plugAgain},
+		{"plug read-only", (*suite).plugReadOnly},
+		{"plug two", (*suite).plugTwo},
+		{"target taken", (*suite).targetTaken},
+		{"serial with another source", (*suite).serialTaken},
+		{"source with another serial", (*suite).sourceTaken},
+		{"source missing", (*suite).sourceMissing},
+		{"source that cannot be", (*suite).badSource},
+		{"domain that does not run", (*suite).stopped},
+		{"unplug", (*suite).unplug},
+		{"unplug what is not there", (*suite).unplugNothing},
+		{"unplug the wrong one", (*suite).unplugMismatch},
+		{"guest that refuses", (*suite).refuses},
+		{"guest that lets go while we wait", (*suite).letsGo},
+		{"domain that left", (*suite).gone},
+		{"users", (*suite).users},
+		{"dry run", (*suite).dryRun},
+	} {
+		t.Run(c.name, func(t *testing.T) { c.test(&suite{t, t.Context(), fixture(t)}) })
+	}
+}
+
+type suite struct {
+	*testing.T
+	ctx context.Context
+	Fixture
+}
+
+// need skips the test when the fixture lacks something.
+func (s *suite) need(has bool, what string) {
+	s.Helper()
+	if !has {
+		s.Skip("this host cannot arrange " + what)
+	}
+}
+
+func (s *suite) lookup() hypervisor.Domain {
+	s.Helper()
+	dom, err := s.Driver.Domain(s.ctx, s.Host, s.VM)
+	if err != nil {
+		s.Fatal("Domain:", err)
+	}
+	return dom
+}
+
+func (s *suite) mustPlug(d hypervisor.Disk) hypervisor.Disk {
+	s.Helper()
+	k, err := s.Driver.Plug(s.ctx, s.Host, s.lookup(), d)
+	if err != nil {
+		s.Fatal("Plug:", err)
+	}
+	return k
+}
+
+func (s *suite) mustUnplug(d hypervisor.Disk) {
+	s.Helper()
+	if err := s.Driver.Unplug(s.ctx, s.Host, s.VM, d, wait); err != nil {
+		s.Fatal("Unplug:", err)
+	}
+	if k, there := s.lookup().Find(d.Serial, d.Source); there {
+		s.Fatalf("unplugged disk is still in the domain: %+v", k)
+	}
+}
+
+// wrong fails the test unless err has the code, names the domain or the host,
+// and has a hint where one is asked for.
+func (s *suite) wrong(err error, code onevolume.Code) {
+	s.Helper()
+	switch {
+	case err == nil:
+		s.Errorf("no error; expected %s", code)
+	case onevolume.CodeOf(err) != code:
+		s.Errorf("error has the code %s, expected %s: %v", onevolume.CodeOf(err), code, err)
+	case code != onevolume.Invalid && !strings.Contains(err.Error(), s.Host.Name()):
+		s.Errorf("error does not name the host: %v", err)
+	case code != onevolume.Invalid && onevolume.HintOf(err) == "":
+		s.Errorf("error has no hint: %v", err)
+	}
+}
+
+func (s *suite) domain() {
+	dom := s.lookup()
+	if !dom.Running || dom.Name == "" || dom.State == "" || len(dom.Slots) == 0 {
+		s.Errorf("domain is %+v", dom)
+	}
+	vm := s.VM
+	for _, id := range []string{"", dom.UUID, dom.Name, "12345678-0000-4000-8000-123456789abc"} {
+		vm.DeployID = id
+		if again, err := s.Driver.Domain(s.ctx, s.Host, vm); err != nil || again.UUID != dom.UUID {
+			s.Errorf("with deploy id %q: %v, %v", id, again.UUID, err)
+		}
+	}
+	vm.ID, vm.DeployID = 424242, dom.UUID
+	if again, err := s.Driver.Domain(s.ctx, s.Host, vm); err != nil || again.UUID != dom.UUID {
+		s.Errorf("by deploy id alone: %v, %v", again.UUID, err)
+	}
+}
+
+func (s *suite) noDomain() {
+	// A number is libvirt's id of a running domain, and no name.
+	for _, id := range []string{"", "1", "12345678-0000-4000-8000-123456789abc"} {
+		_, err := s.Driver.Domain(s.ctx, s.Host, onevolume.VM{ID: 424242, DeployID: id})
+		s.wrong(err, onevolume.NotFound)
+	}
+}
+
+func (s *suite) oddNames() {
+	for _, id := range []string{
+		"it's; touch " + Injection, "$(touch " + Injection + ")", "`touch " + Injection + "`", "a\ntouch " + Injection + "\n",
+		`"; dumpxml one-1; "`, "--all", "-h", "#", " ", `\`, "ünï",
+	} {
+		_, err := s.Driver.Domain(s.ctx, s.Host, onevolume.VM{ID: 424242, DeployID: id})
+		s.wrong(err, onevolume.NotFound)
+	}
+	if s.Odd != "" {
+		d := hypervisor.Disk{Source: s.Odd, Serial: serial}
+		if k := s.mustPlug(d); k.Source != s.Odd {
+			s.Errorf("plugged %q as %q", s.Odd, k.Source)
+		}
+		if _, err := s.Driver.Users(s.ctx, s.Host, "", []string{s.Odd}); err != nil {
+			s.Error("Users:", err)
+		}
+		s.mustUnplug(d)
+	}
+	if r, err := s.Host.Run(s.ctx, command.Cmd{Argv: []string{"test", "-e", Injection}, ReadOnly: true}); err == nil && r.Code == 0 {
+		s.Error("a shell has read a name as a command")
+	}
+}
+
+func (s *suite) plug() {
+	d := hypervisor.Disk{Source: s.Sources[0], Serial: serial}
+	dom := s.lookup()
+	k, err := s.Driver.Plug(s.ctx, s.Host, dom, d)
+	if err != nil {
+		s.Fatal("Plug:", err)
+	}
+	if k.Source != d.Source || k.Target != dom.Slots[0].Target || k.ReadOnly || s.Driver.Can().Serial && k.Serial != serial {
+		s.Errorf("plugged disk is %+v, slot was %+v", k, dom.Slots[0])
+	}
+	if there, ok := s.lookup().Find(serial, d.Source); !ok || there != k {
+		s.Errorf("domain has %+v, Plug gave %+v", there, k)
+	}
+	if p := s.Driver.GuestPath(k); s.Driver.Can().Serial && !strings.Contains(p, serial) {
+		s.Errorf("in the guest it is %q", p)
+	}
+}
+
+func (s *suite) plugAgain() {
+	d := hypervisor.Disk{Source: s.Sources[0], Serial: serial}
+	before := s.lookup()
+	k := s.mustPlug(d)
+	if again := s.mustPlug(d); again != k {
+		s.Errorf("plugged again as %+v, was %+v", again, k)
+	}
+	// A caller that looked before somebody else plugged.
+	if again, err := s.Driver.Plug(s.ctx, s.Host, before, d); err != nil || again != k {
+		s.Errorf("plugged with an old look at the domain: %+v, %v", again, err)
+	}
+	if n := len(s.lookup().Disks); n != len(before.Disks)+1 {
+		s.Errorf("domain has %d disks, had %d", n, len(before.Disks))
+	}
+}
+
+func (s *suite) plugReadOnly() {
+	if k := s.mustPlug(hypervisor.Disk{Source: s.Sources[0], Serial: serial, ReadOnly: true}); !k.ReadOnly {
+		s.Errorf("plugged disk is %+v", k)
+	}
+}
+
+func (s *suite) plugTwo() {
+	a := s.mustPlug(hypervisor.Disk{Source: s.Sources[0], Serial: serial})
+	b := s.mustPlug(hypervisor.Disk{Source: s.Sources[1], Serial: other})
+	if a.Target == b.Target || a.Target == "" || b.Target == "" {
+		s.Errorf("targets are %q and %q", a.Target, b.Target)
+	}
+	s.mustUnplug(hypervisor.Disk{Source: s.Sources[0], Serial: serial})
+	if k, ok := s.lookup().Find(other, s.Sources[1]); !ok || k != b {
+		s.Errorf("the other disk is now %+v, was %+v", k, b)
+	}
+}
+
+func (s *suite) targetTaken() {
+	s.need(s.TakeTarget != nil, "a target that is taken")
+	dom := s.lookup()
+	for _, slot := range dom.Slots[:2] {
+		s.TakeTarget(s.T, slot.Target)
+	}
+	k, err := s.Driver.Plug(s.ctx, s.Host, dom, hypervisor.Disk{Source: s.Sources[0], Serial: serial})
+	if err != nil {
+		s.Fatal("Plug:", err)
+	}
+	if k.Target == dom.Slots[0].Target || k.Target == dom.Slots[1].Target {
+		s.Errorf("plugged as %s, which was taken", k.Target)
+	}
+}
+
+func (s *suite) serialTaken() {
+	s.need(s.Driver.Can().Serial, "serials")
+	d := hypervisor.Disk{Source: s.Sources[1], Serial: serial}
+	s.mustPlug(hypervisor.Disk{Source: s.Sources[0], Serial: serial})
+	_, err := s.Driver.Plug(s.ctx, s.Host, s.lookup(), d)
+	s.wrong(err, onevolume.Mismatch)
+	for _, path := range s.Sources {
+		if err != nil && !strings.Contains(err.Error(), path) {
+			s.Errorf("error does not show %s: %v", path, err)
+		}
+	}
+}
+
+func (s *suite) sourceTaken() {
+	s.need(s.Driver.Can().Serial, "serials")
+	dom := s.lookup()
+	s.mustPlug(hypervisor.Disk{Source: s.Sources[0], Serial: serial})
+	d := hypervisor.Disk{Source: s.Sources[0], Serial: other}
+	_, err := s.Driver.Plug(s.ctx, s.Host, s.lookup(), d)
+	s.wrong(err, onevolume.Held)
+	// The hypervisor itself has to say so to whoever looked too early.
+	_, err = s.Driver.Plug(s.ctx, s.Host, dom, d)
+	s.wrong(err, onevolume.Held)
+	if s.Alias != "" {
+		_, err = s.Driver.Plug(s.ctx, s.Host, s.lookup(), hypervisor.Disk{Source: s.Alias, Serial: other})
+		s.wrong(err, onevolume.Held)
+	}
+}
+
+func (s *suite) sourceMissing() {
+	dom := s.lookup()
+	_, err := s.Driver.Plug(s.ctx, s.Host, dom, hypervisor.Disk{Source: "/dev/disk/by-path/no-such-device", Serial: serial})
+	s.wrong(err, onevolume.Refused)
+	if n := len(s.lookup().Disks); n != len(dom.Disks) {
+		s.Errorf("domain has %d disks, had %d", n, len(dom.Disks))
+	}
+}
+
+func (s *suite) badSource() {
+	for _, source := range []string{"", "sda", "/dev/a\x00b", "/dev/a\nb", "/dev/\xff", "/dev/../dev/sda"} {
+		_, err := s.Driver.Plug(s.ctx, s.Host, s.lookup(), hypervisor.Disk{Source: source, Serial: serial})
+		s.wrong(err, onevolume.Invalid)
+	}
+}
+
+func (s *suite) stopped() {
+	s.need(s.Stopped != onevolume.VM{}, "a domain that does not run")
+	dom, err := s.Driver.Domain(s.ctx, s.Host, s.Stopped)
+	if err != nil || dom.Running {
+		s.Fatalf("Domain: %+v, %v", dom, err)
+	}
+	d := hypervisor.Disk{Source: s.Sources[0], Serial: serial}
+	_, err = s.Driver.Plug(s.ctx, s.Host, dom, d)
+	s.wrong(err, onevolume.Action)
+	// It stopped after the caller looked.
+	dom.Running, dom.Slots = true, s.lookup().Slots
+	_, err = s.Driver.Plug(s.ctx, s.Host, dom, d)
+	s.wrong(err, onevolume.Action)
+	if err := s.Driver.Unplug(s.ctx, s.Host, s.Stopped, d, 0); err != nil {
+		s.Error("Unplug from a domain that does not run:", err)
+	}
+}
+
+func (s *suite) unplug() {
+	d := hypervisor.Disk{Source: s.Sources[0], Serial: serial}
+	s.mustPlug(d)
+	s.mustUnplug(d)
+	s.mustUnplug(d)
+	s.mustPlug(d)
+	s.mustUnplug(hypervisor.Disk{Serial: serial})
+	k := s.mustPlug(d)
+	k.Target = "sdzz" // a name remembered wrongly must not matter
+	s.mustUnplug(k)
+}
+
+func (s *suite) unplugNothing() {
+	before := s.mustPlug(hypervisor.Disk{Source: s.Sources[0], Serial: serial})
+	s.mustUnplug(hypervisor.Disk{Source: s.Sources[1], Serial: other})
+	if k, ok := s.lookup().Find(serial, ""); !ok || k != before {
+		s.Errorf("a disk nobody spoke of is now %+v, was %+v", k, before)
+	}
+}
+
+func (s *suite) unplugMismatch() {
+	s.need(s.Driver.Can().Serial, "serials")
+	before := s.mustPlug(hypervisor.Disk{Source: s.Sources[0], Serial: serial})
+	for _, d := range []hypervisor.Disk{{Source: s.Sources[1], Serial: serial}, {Source: s.Sources[0], Serial: other}} {
+		err := s.Driver.Unplug(s.ctx, s.Host, s.VM, d, wait)
+		s.wrong(err, onevolume.Mismatch)
+	}
+	if k, ok := s.lookup().Find(serial, ""); !ok || k != before {
+		s.Errorf("the disk is now %+v, was %+v", k, before)
+	}
+}
+
+func (s *suite) refuses() {
+	s.need(s.Stuck != nil, "a guest that refuses")
+	d, release := s.Stuck(s.T)
+	err := s.Driver.Unplug(s.ctx, s.Host, s.VM, d, time.Second)
+	s.wrong(err, onevolume.Held)
+	if _, there := s.lookup().Find(d.Serial, d.Source); !there {
+		s.Error("the guest holds a disk that the domain does not show")
+	}
+	release()
+	s.mustUnplug(d)
+}
+
+func (s *suite) letsGo() {
+	s.need(s.Stuck != nil, "a guest that refuses")
+	d, release := s.Stuck(s.T)
+	// The fourth command is the second look after the request.
+	s.Host = &countdown{Host: s.Host, left: 4, do: release}
+	s.mustUnplug(d)
+}
+
+// countdown is a Host that does something before it runs the last of a number
+// of commands.
+type countdown struct {
+	command.Host
+	left int
+	do   func()
+}
+
+func (c *countdown) Run(ctx context.Context, cmd command.Cmd) (command.Result, error) {
+	if c.left--; c.left == 0 {
+		c.do()
+	}
+	return c.Host.Run(ctx, cmd)
+}
+
+func (s *suite) gone() {
+	s.need(s.Remove != nil, "a domain that leaves")
+	d := hypervisor.Disk{Source: s.Sources[0], Serial: serial}
+	dom := s.lookup()
+	s.mustPlug(d)
+	s.Remove(s.T)
+	if err := s.Driver.Unplug(s.ctx, s.Host, s.VM, d, wait); err != nil {
+		s.Error("Unplug:", err)
+	}
+	_, err := s.Driver.Domain(s.ctx, s.Host, s.VM)
+	s.wrong(err, onevolume.NotFound)
+	_, err = s.Driver.Plug(s.ctx, s.Host, dom, d)
+	s.wrong(err, onevolume.NotFound)
+	if users, err := s.Driver.Users(s.ctx, s.Host, "", []string{d.Source}); err != nil || len(users) > 0 {
+		s.Errorf("Users: %v, %v", users, err)
+	}
+}
+
+func (s *suite) users() {
+	dom := s.lookup()
+	ask := func(except string, paths ...string) string {
+		users, err := s.Driver.Users(s.ctx, s.Host, except, paths)
+		if err != nil {
+			s.Error("Users:", err)
+		}
+		return strings.Join(users, " ")
+	}
+	if got := ask("", s.Sources[:]...); got != "" {
+		s.Errorf("before plugging, the devices are used by %q", got)
+	}
+	s.mustPlug(hypervisor.Disk{Source: s.Sources[0], Serial: serial})
+	for _, c := range []struct {
+		except, path, want string
+	}{
+		{"", s.Sources[0], dom.Name},
+		{"", s.Alias, dom.Name},
+		{"", s.Sources[1], ""},
+		{"", "/dev/no-such-device", ""},
+		{dom.Name, s.Sources[0], ""},
+		{dom.UUID, s.Sources[0], ""},
+	} {
+		if c.path == "" {
+			continue
+		}
+		if got := ask(c.except, c.path); got != c.want {
+			s.Errorf("apart from %q, %s is used by %q, expected %q", c.except, c.path, got, c.want)
+		}
+	}
+	if got := ask("", s.Sources[1], s.Sources[0]); got != dom.Name {
+		s.Errorf("either device is used by %q", got)
+	}
+}
+
+func (s *suite) dryRun() {
+	d := hypervisor.Disk{Source: s.Sources[0], Serial: serial}
+	dom := s.lookup()
+	for _, c := range s.Driver.PlugCommands(dom, d) {
+		if r, err := s.Host.Run(s.ctx, c); command.Check(s.Host.Name(), c, r, err) != nil {
+			s.Error(command.Check(s.Host.Name(), c, r, err))
+		}
+	}
+	dom = s.lookup()
+	k, there := dom.Find(serial, d.Source)
+	if !there {
+		s.Fatal("the commands of the dry run did not plug the disk")
+	}
+	for _, c := range s.Driver.UnplugCommands(dom, k) {
+		if r, err := s.Host.Run(s.ctx, c); command.Check(s.Host.Name(), c, r, err) != nil {
+			s.Error(command.Check(s.Host.Name(), c, r, err))
+		}
+	}
+	s.mustUnplug(d)
+}

@@ -1,0 +1,111 @@
+package virsh
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"onevolume"
+	"onevolume/command"
+)
+
+// usersScript prints a line "domain UUID NAME" for each running domain, a
+// line "disk SOURCE" for each of its disks, and, for each path that is there,
+// "is DEVICE PATH", where DEVICE is the number of the device behind it. $1 is
+// the URI, the rest are the paths that are asked for.
+//
+// One virsh tells of all domains: they are named by UUID, so that nothing has
+// to be quoted. A domain that ends meanwhile is complained of on stderr.
+const usersScript = `
+uri=$1
+shift
+ids=$($SUDO virsh -c "$uri" -q list --uuid) || exit
+all=
+for id in $ids; do
+	all="$all domuuid $id; domname $id; domblklist $id --details;"
+done
+out=
+if [ -n "$all" ]; then
+	out=$($SUDO virsh -c "$uri" -q "${all%;}")
+fi
+printf '%s\n' "$out"
+echo --
+{
+	printf '%s\n' "$@"
+	printf '%s\n' "$out" | sed -n 's/^ *[a-z]* *[a-z]* *[^ ]* *\(\/.*\)$/\1/p'
+} | sort -u | while IFS= read -r path; do
+	if device=$(stat -L -c %t:%T -- "$path" 2>/dev/null); then
+		printf '%s %s\n' "$device" "$path"
+	fi
+done
+`
+
+// Users asks for the disks of all running domains, in one script.
+func (v *Driver) Users(ctx context.Context, h command.Host, except string, paths []string) ([]string, error) {
+	c := command.Cmd{
+		Name: "disks of all domains", Script: usersScript, Args: append([]string{v.o.URI}, paths...),
+		Timeout: v.o.Timeout, ReadOnly: true,
+	}
+	r, err := h.Run(ctx, c)
+	if err != nil {
+		return nil, onevolume.Errorf(onevolume.Unreachable, "host %s: listing the disks of all domains: %w", h.Name(), err)
+	}
+	if r.Code != 0 || !onlyEnded(r.Stderr) {
+		return nil, failure(h, "of any name", "listing the disks of all domains", r)
+	}
+	return usersOf(string(r.Stdout), except, paths), nil
+}
+
+// onlyEnded says whether virsh complained of nothing but domains that ended
+// while it was telling of them.
+func onlyEnded(stderr []byte) bool {
+	for line := range strings.Lines(string(stderr)) {
+		if strings.TrimSpace(line) != "" && causeOf(command.Result{Stderr: []byte(line)}) != noDomain {
+			return false
+		}
+	}
+	return true
+}
+
+// usersOf reads what usersScript printed.
+func usersOf(out, except string, paths []string) []string {
+	table, devices, _ := strings.Cut(out, "\n--\n")
+	device := map[string]string{} // by path
+	for line := range strings.Lines(devices) {
+		if number, path, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " "); ok && number != "0:0" {
+			device[path] = number
+		}
+	}
+	asked := map[string]bool{} // paths and devices
+	for _, p := range paths {
+		asked[p] = true
+		if n := device[p]; n != "" {
+			asked[n] = true
+		}
+	}
+	var users []string
+	var id, name string
+	for line := range strings.Lines(table) {
+		switch line = strings.TrimSuffix(line, "\n"); {
+		case uuidForm.MatchString(line):
+			id, name = line, ""
+		case name == "" && line != "":
+			name = line
+		case line != "" && name != except && id != except && !slices.Contains(users, name):
+			if path := sourceColumn(line); asked[path] || asked[device[path]] && device[path] != "" {
+				users = append(users, name)
+			}
+		}
+	}
+	return users
+}
+
+// sourceColumn is the last column of a line of domblklist --details: type,
+// device, target, source.
+func sourceColumn(line string) string {
+	for range 3 {
+		line = strings.TrimLeft(line, " ")
+		_, line, _ = strings.Cut(line, " ")
+	}
+	return strings.TrimSpace(line)
+}

@@ -1,0 +1,119 @@
+package virsh_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"onevolume"
+	"onevolume/command"
+	"onevolume/command/commandtest"
+	"onevolume/hypervisor"
+	"onevolume/hypervisor/hypervisortest"
+	"onevolume/hypervisor/virsh"
+)
+
+const (
+	uuid    = "56480758-ff82-49f2-b371-835a858b2fe6"
+	byPath  = "/dev/disk/by-path/ip-10.77.0.1:3260-iscsi-iqn.2024-01.lab:vol1-lun-1"
+	byPath2 = "/dev/disk/by-path/ip-10.77.0.1:3260-iscsi-iqn.2024-01.lab:vol2-lun-1"
+	odd     = `/dev/disk/it's "$(touch ` + hypervisortest.Injection + `)" & <so> on`
+)
+
+// memory is a host with the VM 17 and two devices.
+func memory(t *testing.T) (*hypervisortest.Memory, *commandtest.Host) {
+	m := hypervisortest.NewMemory(t)
+	m.AddDomain(hypervisortest.Domain{Name: "one-16"})
+	m.AddDomain(hypervisortest.Domain{Name: "one-17", UUID: uuid})
+	m.AddDomain(hypervisortest.Domain{Name: "one-18", State: "shut off"})
+	m.AddDevice(byPath, "8:0")
+	m.AddDevice("/dev/sda", "8:0")
+	m.AddDevice(byPath2, "8:10")
+	m.AddDevice("/dev/other", "8:20")
+	m.AddDevice(odd, "8:30")
+	return m, commandtest.NewHost(t, "host01", func(c command.Cmd) (command.Result, error) {
+		if r, ok := m.Handle(c); ok {
+			return r, nil
+		}
+		if len(c.Argv) > 0 && c.Argv[0] == "test" {
+			return commandtest.Fail(1, "")
+		}
+		return command.Result{}, commandtest.ErrUnknown
+	})
+}
+
+func fixture(t *testing.T) hypervisortest.Fixture {
+	m, h := memory(t)
+	return hypervisortest.Fixture{
+		Driver: virsh.New(virsh.Options{}), Host: h,
+		VM:      onevolume.VM{ID: 17, DeployID: uuid},
+		Sources: [2]string{byPath, byPath2}, Alias: "/dev/sda", Odd: odd,
+		Stopped: onevolume.VM{ID: 18},
+		TakeTarget: func(t *testing.T, target string) {
+			m.Edit("one-17", func(d *hypervisortest.Domain) {
+				d.Disks = append(d.Disks, hypervisortest.Disk{Disk: hypervisor.Disk{Source: "/dev/foreign", Target: target, Bus: "scsi"}})
+			})
+		},
+		Stuck: func(t *testing.T) (hypervisor.Disk, func()) {
+			k := hypervisor.Disk{Source: byPath, Target: "vdz", Bus: "virtio", Serial: "onevolume-9"}
+			m.Edit("one-17", func(d *hypervisortest.Domain) {
+				d.Guest, d.Disks = hypervisortest.Refuses, append(d.Disks, hypervisortest.Disk{Disk: k})
+			})
+			return k, func() { m.Edit("one-17", func(d *hypervisortest.Domain) { d.Guest = hypervisortest.LetsGo }) }
+		},
+		Remove: func(t *testing.T) { m.RemoveDomain("one-17") },
+	}
+}
+
+func TestSuite(t *testing.T) {
+	hypervisortest.Run(t, fixture)
+}
+
+// The exact commands, once.
+func TestCommands(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, h := memory(t)
+		v, vm := virsh.New(virsh.Options{}), onevolume.VM{ID: 17, DeployID: uuid}
+		dom, err := v.Domain(t.Context(), h, vm)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := hypervisor.Disk{Source: byPath, Serial: "onevolume-7"}
+		if _, err := v.Plug(t.Context(), h, dom, d); err != nil {
+			t.Fatal(err)
+		}
+		if err := v.Unplug(t.Context(), h, vm, d, 0); err != nil {
+			t.Fatal(err)
+		}
+		look := "domcontrol " + uuid + "; domstate " + uuid + " --reason; dumpxml " + uuid + "'"
+		want := []string{
+			"virsh -c qemu:///system -q '" + look,
+			"virsh -c qemu:///system -q 'attach-device " + uuid + " /dev/stdin --live; " + look,
+			"virsh -c qemu:///system -q '" + look,
+			"virsh -c qemu:///system -q 'detach-disk " + uuid + " " + byPath + " --live; " + look,
+		}
+		if got := h.Net().Lines("host01"); !slices.Equal(got, want) {
+			t.Errorf("ran\n%s\nexpected\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+		const xml = `<disk type="block" device="disk" snapshot="no">
+  <driver name="qemu" type="raw" cache="none" error_policy="stop" io="native" discard="unmap"></driver>
+  <source dev="` + byPath + `"></source>
+  <target dev="sdiv" bus="scsi"></target>
+  <serial>onevolume-7</serial>
+  <address type="drive" controller="0" bus="0" target="255" unit="0"></address>
+</disk>
+`
+		if got := string(h.Net().Calls()[1].Cmd.Stdin); got != xml {
+			t.Errorf("attached\n%s\nexpected\n%s", got, xml)
+		}
+		plug, unplug := v.PlugCommands(dom, d), v.UnplugCommands(dom, d)
+		if len(plug) != 1 || plug[0].String() != want[1] || string(plug[0].Stdin) != xml {
+			t.Errorf("dry run of plug: %v", plug)
+		}
+		dom.Disks = []hypervisor.Disk{d}
+		if unplug = v.UnplugCommands(dom, d); len(unplug) != 1 || unplug[0].String() != want[3] {
+			t.Errorf("dry run of unplug: %v", unplug)
+		}
+	})
+}
