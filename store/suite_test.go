@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"path/filepath"
@@ -30,6 +31,14 @@ func (c *clock) advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now = c.now.Add(d)
+}
+
+// tester is what *testing.T, *testing.B and *rapid.T have in common.
+type tester interface {
+	Helper()
+	Context() context.Context
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
 }
 
 // world is a store of one backend with its clock.
@@ -89,7 +98,7 @@ func volume(n int, size onevolume.Size) onevolume.Volume {
 	}
 }
 
-func (w *world) allocate(t testing.TB, v onevolume.Volume) onevolume.VolumeID {
+func (w *world) allocate(t tester, v onevolume.Volume) onevolume.VolumeID {
 	t.Helper()
 	id, err := w.Allocate(t.Context(), v)
 	if err != nil {
@@ -99,14 +108,14 @@ func (w *world) allocate(t testing.TB, v onevolume.Volume) onevolume.VolumeID {
 }
 
 // fill allocates volumes of these sizes, numbered from 0.
-func (w *world) fill(t testing.TB, sizes ...onevolume.Size) {
+func (w *world) fill(t tester, sizes ...onevolume.Size) {
 	t.Helper()
 	for i, size := range sizes {
 		w.allocate(t, volume(i, size))
 	}
 }
 
-func (w *world) volume(t testing.TB, id onevolume.VolumeID) onevolume.Volume {
+func (w *world) volume(t tester, id onevolume.VolumeID) onevolume.Volume {
 	t.Helper()
 	v, err := w.Volume(t.Context(), id)
 	if err != nil {
@@ -135,7 +144,7 @@ func detach(vm onevolume.VMID, name string) onevolume.Request {
 	return r
 }
 
-func (w *world) reserve(t testing.TB, who onevolume.Caller, r onevolume.Request) (onevolume.Operation, onevolume.Volume) {
+func (w *world) reserve(t tester, who onevolume.Caller, r onevolume.Request) (onevolume.Operation, onevolume.Volume) {
 	t.Helper()
 	op, v, err := w.Reserve(t.Context(), who, r)
 	if err != nil {
@@ -144,14 +153,14 @@ func (w *world) reserve(t testing.TB, who onevolume.Caller, r onevolume.Request)
 	return op, v
 }
 
-func (w *world) finish(t testing.TB, op onevolume.Operation, e onevolume.Ending) {
+func (w *world) finish(t tester, op onevolume.Operation, e onevolume.Ending) {
 	t.Helper()
 	if err := w.Finish(t.Context(), op.Ref(), e); err != nil {
 		t.Fatalf("Finish(%d, %+v): %v", op.ID, e, err)
 	}
 }
 
-func (w *world) record(t testing.TB, op onevolume.Operation, entries []onevolume.Entry, note onevolume.Note) {
+func (w *world) record(t tester, op onevolume.Operation, entries []onevolume.Entry, note onevolume.Note) {
 	t.Helper()
 	if err := w.Record(t.Context(), op.Ref(), entries, note); err != nil {
 		t.Fatalf("Record(%d): %v", op.ID, err)
@@ -159,7 +168,7 @@ func (w *world) record(t testing.TB, op onevolume.Operation, entries []onevolume
 }
 
 // attached brings a volume by name into a VM.
-func (w *world) attached(t testing.TB, who onevolume.Caller, r onevolume.Request) onevolume.Volume {
+func (w *world) attached(t tester, who onevolume.Caller, r onevolume.Request) onevolume.Volume {
 	t.Helper()
 	op, v := w.reserve(t, who, r)
 	w.finish(t, op, onevolume.Ending{Status: onevolume.Done, State: onevolume.Attached})
@@ -167,7 +176,7 @@ func (w *world) attached(t testing.TB, who onevolume.Caller, r onevolume.Request
 }
 
 // wantCode fails unless err has the code, and the text when one is given.
-func wantCode(t testing.TB, err error, code onevolume.Code, text string) {
+func wantCode(t tester, err error, code onevolume.Code, text string) {
 	t.Helper()
 	if err == nil {
 		t.Fatalf("no error, want one with the code %q", code)
