@@ -141,23 +141,23 @@ func TestNoisyLoginShell(t *testing.T) {
 }
 
 func TestSudo(t *testing.T) {
-	_, c := serve(t, &sshtest.Server{})
-	h := dial(t, c)
-	if want := os.Getuid() == 0; h.sh.root != want {
-		t.Fatalf("root: %v", h.sh.root)
-	}
 	for root, want := range map[bool]string{true: "( exec lvs )", false: "( exec sudo -n lvs )"} {
 		if got, err := text(command.Cmd{Argv: []string{"lvs"}, Sudo: true}, root, nil); err != nil || !strings.HasPrefix(got, want+" ") {
 			t.Errorf("%s %v", got, err)
 		}
 	}
-	want := "sudo -n|"
-	if h.sh.root {
-		want = "|"
-	}
-	if r := run(t, h, command.Cmd{Name: "t", Script: `printf '%s|' "$SUDO"`}); string(r.Stdout) != want {
-		t.Errorf("SUDO is %q", r.Stdout)
-	}
+	shells(t, func(t *testing.T, h *Host) {
+		root, want := os.Getuid() == 0, "sudo -n|"
+		if root {
+			want = "|"
+		}
+		if h.sh.root != root {
+			t.Fatalf("root: %v", h.sh.root)
+		}
+		if r := run(t, h, command.Cmd{Name: "t", Script: `printf '%s|' "$SUDO"`}); string(r.Stdout) != want {
+			t.Errorf("SUDO is %q", r.Stdout)
+		}
+	})
 }
 
 // frozenConn takes everything and answers nothing once it is frozen.

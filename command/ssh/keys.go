@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
@@ -84,6 +85,8 @@ func (k *keyring) fromAgent() []ssh.Signer {
 	conn, err := new(net.Dialer).Dial("unix", k.t.agent)
 	if err == nil {
 		k.conn = conn
+		// It may wait for somebody to confirm the use of a key.
+		conn.SetDeadline(time.Now().Add(k.t.connectTimeout))
 		var signers []ssh.Signer
 		if signers, err = agent.NewClient(conn).Signers(); err == nil {
 			return signers

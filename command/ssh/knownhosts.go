@@ -33,7 +33,7 @@ type knownKey struct {
 func readKnownHosts(files []string) (*knownHosts, error) {
 	k := &knownHosts{all: files}
 	for _, name := range files {
-		if _, err := os.Stat(name); err == nil {
+		if _, err := os.Stat(name); err == nil && name != os.DevNull {
 			k.files = append(k.files, name)
 		}
 	}
@@ -139,12 +139,12 @@ func (k *knownHosts) check(t *target, remote net.Addr, key ssh.PublicKey) *comma
 	if err == nil {
 		return nil
 	}
-	print := key.Type() + " " + ssh.FingerprintSHA256(key)
+	shown := key.Type() + " " + ssh.FingerprintSHA256(key)
 	var revoked *knownhosts.RevokedError
 	if errors.As(err, &revoked) {
 		return &command.DialError{
 			Kind: command.KindHostKeyChanged,
-			Err:  fmt.Errorf("the host shows the key %s, which is revoked in %s", print, strings.Join(k.files, ", ")),
+			Err:  fmt.Errorf("the host shows the key %s, which is revoked in %s", shown, strings.Join(k.files, ", ")),
 			Hint: "do not connect: somebody else may have this key; find out why it was revoked",
 		}
 	}
@@ -171,7 +171,7 @@ func (k *knownHosts) check(t *target, remote net.Addr, key ssh.PublicKey) *comma
 		return &command.DialError{
 			Kind: command.KindHostKeyChanged,
 			Err: fmt.Errorf("THE HOST KEY HAS CHANGED: the host shows %s, and %s has %s",
-				print, strings.Join(k.files, ", "), strings.Join(same, ", ")),
+				shown, strings.Join(k.files, ", "), strings.Join(same, ", ")),
 			Hint: fmt.Sprintf("if the host was installed anew, remove the old key by: ssh-keygen -R %s; otherwise somebody may be listening in between", command.Quote(name)),
 		}
 	}
@@ -181,7 +181,7 @@ func (k *knownHosts) check(t *target, remote net.Addr, key ssh.PublicKey) *comma
 	}
 	return &command.DialError{
 		Kind: command.KindHostKeyUnknown,
-		Err:  fmt.Errorf("%s: the host shows %s", what, print),
+		Err:  fmt.Errorf("%s: the host shows %s", what, shown),
 		Hint: t.trustHint(k.all),
 	}
 }

@@ -8,8 +8,10 @@ import (
 	"time"
 )
 
-func TestSettings(t *testing.T) {
-	home := t.TempDir()
+// exampleConfig writes a home directory with a bit of everything.
+func exampleConfig(t *testing.T) (home, user, system string) {
+	t.Helper()
+	home = t.TempDir()
 	write := func(name, body string) string {
 		name = filepath.Join(home, name)
 		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
@@ -20,7 +22,7 @@ func TestSettings(t *testing.T) {
 		}
 		return name
 	}
-	user := write(".ssh/config", `
+	user = write(".ssh/config", `
 # a comment
 Include conf.d/*.conf ~/more
 Host=host01 "host 2"
@@ -48,8 +50,12 @@ host host0?
 `)
 	write(".ssh/conf.d/1.conf", "Match localuser me\n IdentityAgent ~/agent.sock\nHost x\n User wrong\n")
 	write("more", "ConnectTimeout 9\nHost host01\n  IdentityFile /three\n")
-	system := write("etc/ssh_config", "Match all\nUser root\nPort 44\nMatch final all\n GSSAPIAuthentication yes\n")
+	system = write("etc/ssh_config", "Match all\nUser root\nPort 44\nMatch final all\n GSSAPIAuthentication yes\n")
+	return home, user, system
+}
 
+func TestSettings(t *testing.T) {
+	home, user, system := exampleConfig(t)
 	s, err := readSettings("host01", "me", home, user, system, filepath.Join(home, "missing"))
 	if err != nil {
 		t.Fatal(err)
@@ -67,7 +73,10 @@ host host0?
 	if err != nil || s.first("port") != "2222" || s.first("user") != "root" || s.first("identityagent") != "" {
 		t.Error(s, err)
 	}
+}
 
+func TestTarget(t *testing.T) {
+	home, user, _ := exampleConfig(t)
 	d := NewDialer(Config{Home: home, ConfigFile: user})
 	d.login = "me"
 	to, err := d.target("host01", false)
