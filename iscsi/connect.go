@@ -1,0 +1,189 @@
+package iscsi
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"onevolume"
+	"onevolume/command"
+)
+
+// Connect makes the volume's device appear on the host and proves that it is
+// the volume: the target's name, the LUN, the exact size, and the serial
+// number and WWID as recorded. It uses a session that is there, and otherwise
+// logs in at the first portal that lets it. Calling it again gives the same
+// device again.
+//
+// Codes: Mismatch (not the volume; both values are shown), Held (in use on
+// the host itself), Refused (by the target, the host or its sudo),
+// Unreachable (no portal, or the host), Busy, Invalid, and Unknown (the
+// connection to the host broke: look with Find). Except after Unknown, what a
+// failed Connect changed has been changed back.
+func (i *Initiator) Connect(ctx context.Context, h command.Host, t onevolume.Target, w Want) (Device, error) {
+	c := &connecting{call: call{Initiator: i, h: h, t: t, w: w}}
+	dev, err := c.connect(ctx)
+	if err != nil {
+		return dev, c.undo(context.WithoutCancel(ctx), err)
+	}
+	return dev, nil
+}
+
+// connecting is a Connect under way, with what must be undone.
+type connecting struct {
+	call
+	session int  // the one in use; 0 is no session's number
+	made    bool // we made the session
+	fresh   bool // we made the device appear
+}
+
+func (c *connecting) connect(ctx context.Context) (Device, error) {
+	rep, err := c.look(ctx, c.h, c.t)
+	if err != nil {
+		return Device{}, err
+	}
+	if err := c.held(rep); err != nil {
+		return Device{}, err
+	}
+	if s := rep.best(c.t); s != nil {
+		rep, err = c.prepare(ctx, s, false)
+	} else {
+		rep, err = c.login(ctx)
+	}
+	if err != nil {
+		return Device{}, err
+	}
+	dev, err := c.judge(rep, c.session)
+	if onevolume.CodeOf(err) != onevolume.Mismatch {
+		return dev, err
+	}
+	// What the kernel remembers may be of a unit that had this number
+	// before. It is made to forget, and looks once more.
+	if rep, err = c.prepare(ctx, rep.byID(c.session), true); err != nil {
+		return dev, err
+	}
+	return c.judge(rep, c.session)
+}
+
+// prepare makes the unit appear in a session that is there.
+func (c *connecting) prepare(ctx context.Context, s *session, purge bool) (*report, error) {
+	c.session = s.id
+	rep, err := c.run(ctx, "prepare", c.prepareCmd(c.t, s.id, purge))
+	if err != nil {
+		return nil, err
+	}
+	c.fresh = c.fresh || len(rep.fresh) > 0
+	if c.sudoRefused() {
+		return nil, c.denied()
+	}
+	if rep.stuck != "" {
+		return nil, c.errorf(onevolume.Held, "the kernel would not forget the device %s", rep.stuck).
+			WithHint("look at dmesg on host %s", c.h.Name())
+	}
+	now := rep.byID(s.id)
+	if now != nil && now.state != loggedIn && !purge && abandoned(now) {
+		// Nobody has a disk there: a new session harms no one.
+		if err := c.leave(ctx, now); err != nil {
+			return nil, err
+		}
+		return c.login(ctx)
+	}
+	return rep, nil
+}
+
+// abandoned says whether the session has no disk at all.
+func abandoned(s *session) bool {
+	for _, u := range s.units {
+		if u.disk != "" {
+			return false
+		}
+	}
+	return true
+}
+
+// leave logs out of a session that is lost.
+func (c *connecting) leave(ctx context.Context, s *session) error {
+	c.session = 0
+	_, err := c.release(ctx, orderly, []int{s.id}, []onevolume.Portal{s.portal})
+	return err
+}
+
+// login tries the portals in their order. A script that fails leaves nothing
+// behind.
+func (c *connecting) login(ctx context.Context) (*report, error) {
+	var failed []string
+	var last *onevolume.Error
+	for _, p := range c.t.Portals {
+		rep, err := c.run(ctx, "log in to", c.loginCmd(c.t, p))
+		if err != nil {
+			return nil, err
+		}
+		code := rep.code("login")
+		if s := sessionAt(rep, p); s != nil && rep.tried("login") && (code == 0 || code == exitSessExists) {
+			c.session, c.made = s.id, code == 0
+			c.fresh = len(rep.fresh) > 0
+			if rep.in(s.id, c.t.LUN) == nil && len(rep.fresh) == 0 {
+				// The script did not know the session by its portal.
+				return c.prepare(ctx, s, false)
+			}
+			return rep, nil
+		}
+		o, why := c.refusal(rep)
+		failed = append(failed, fmt.Sprintf("portal %s: %s", p, why))
+		last = c.errorf(o.code, "%s", strings.Join(failed, "; ")).WithHint("%s", o.hint)
+		if o.stop {
+			break
+		}
+	}
+	return nil, last
+}
+
+// sessionAt gives the working session at the portal.
+func sessionAt(r *report, p onevolume.Portal) *session {
+	return r.best(onevolume.Target{Portals: []onevolume.Portal{p}})
+}
+
+// refusal says why a login script came to no session.
+func (c *connecting) refusal(rep *report) (outcome, string) {
+	if c.sudoRefused() {
+		return outcome{code: onevolume.Refused, stop: true, hint: hintSudo}, "sudo refuses the user" + c.said()
+	}
+	for _, d := range rep.did {
+		switch {
+		case d.code == 0 || d.what == "login" && d.code == exitSessExists:
+			continue
+		case d.what == "probe":
+			return meaning(exitTransTimeout), "nobody listens there" + c.said()
+		case d.what == "secret":
+			return outcome{code: onevolume.Refused, stop: true, hint: "the record data base must be in /etc/iscsi/nodes or /var/lib/iscsi/nodes"},
+				"the credentials could not be written to the node record" + c.said()
+		case d.what == "forget":
+			continue
+		}
+		o := meaning(d.code)
+		why := o.text
+		if rep.initiator != "" {
+			why += ", which is " + rep.initiator
+		}
+		if d.what != "login" {
+			why += " (making the node record)"
+		}
+		return o, why + c.said()
+	}
+	return outcome{code: onevolume.Unreachable, hint: hintPortal}, "logged in, but no session is there" + c.said()
+}
+
+// undo takes back what a Connect that failed has done.
+func (c *connecting) undo(ctx context.Context, cause error) error {
+	switch {
+	case onevolume.CodeOf(cause) == onevolume.Unknown || c.session == 0:
+		return cause
+	case c.made:
+		_, err := c.release(ctx, forced, []int{c.session}, c.t.Portals)
+		return c.join(cause, err)
+	case c.fresh:
+		_, err := c.release(ctx, diskOnly, []int{c.session}, nil)
+		return c.join(cause, err)
+	}
+	return cause
+}

@@ -1,0 +1,87 @@
+# Functions: make the logical unit's disk appear in a session.
+
+# appear SESSION-DIR BUDGET: asks the kernel to look at exactly our logical
+# unit, never at all of the target (that would bring back disks which others
+# have just removed), and waits for the disk. Some targets show units from
+# 256 up in flat addressing ($alt). A disk that is there already is asked for
+# its identity and size again: what the kernel remembers of it may be old.
+appear() {
+	attr "$1/target_id"; tid=${v:-0}
+	sid=${1##*/session}
+	host=
+	for p in /sys/class/iscsi_host/host*/device/"session$sid"; do
+		[ -e "$p" ] || continue
+		host=${p#/sys/class/iscsi_host/host}
+		host=${host%%/*}
+	done
+	now
+	start=$now due=0 polls=0
+	patience=$((start + $2 * 100))
+	if shown "$1"; then
+		echo 1 | $SUDO tee "$unit/rescan" >/dev/null
+		echo "did rescan $?"
+		return
+	fi
+	echo "fresh $sid"
+	while :; do
+		if [ $((now - start)) -ge $due ]; then
+			scan "$lun"
+			shown "$1" && return
+			[ "$alt" = - ] || scan "$alt"
+			case $due in
+			0) due=400 ;;
+			400) due=900 ;;
+			900) due=1600 ;;
+			*) due=999999 ;;
+			esac
+		fi
+		shown "$1" && return
+		now
+		[ "$now" -lt "$patience" ] || return
+		poll
+	done
+}
+
+# scan LUN: on the channel and target of the session.
+scan() {
+	echo "0 $tid $1" | $SUDO tee "/sys/class/scsi_host/host$host/scan" >/dev/null
+	echo "did scan $?"
+}
+
+# shown SESSION-DIR: whether the session has a disk of our unit; it is $unit
+# then. The kernel shows it only when its size is known.
+shown() {
+	for unit in "$1"/device/target*/*:*:*:"$lun" "$1"/device/target*/*:*:*:"$alt"; do
+		for p in "$unit"/block/*; do
+			[ -e "$p" ] && return 0
+		done
+	done
+	return 1
+}
+
+# purge SESSION-DIR: forgets the disks of our unit in the session.
+purge() {
+	for u in "$1"/device/target*/*:*:*:"$lun" "$1"/device/target*/*:*:*:"$alt"; do
+		[ -e "$u" ] && remove "$u"
+	done
+}
+
+# remove UNIT-DIR: makes the kernel forget the unit, and waits for it. The
+# directory may go at any moment, then all is well.
+remove() {
+	echo 1 | $SUDO tee "$1/delete" >/dev/null
+	rc=$?
+	now
+	polls=0 patience=$((now + 3000))
+	while [ -e "$1" ]; do
+		now
+		if [ "$now" -ge $patience ]; then
+			echo "stuck ${1##*/}"
+			return 1
+		fi
+		[ $rc = 0 ] || break
+		poll
+	done
+	[ ! -e "$1" ] || echo "did delete $rc"
+	[ ! -e "$1" ]
+}

@@ -1,0 +1,19 @@
+# Args: IQN LUN ALT SESSION-ID BUDGET RECOVERY PURGE. Makes the disk appear in
+# a session that exists, after waiting RECOVERY seconds at the most for one
+# that was lost to come back. With PURGE "purge" what the kernel has of the
+# disk is forgotten first.
+iqn=$1 lun=$2 alt=$3
+s=/sys/class/iscsi_session/session$4
+now
+patience=$((now + $6 * 100)) polls=0
+while attr "$s/state" && [ "$v" != LOGGED_IN ] && [ "$now" -lt $patience ]; do
+	poll
+	now
+done
+if [ "$v" = LOGGED_IN ]; then
+	[ "$7" != purge ] || purge "$s"
+	appear "$s" "$5"
+	devices "$s"
+fi
+sessions
+echo end
