@@ -27,13 +27,13 @@ func Do(ctx context.Context, h Host, c Cmd, ok ...int) (Result, error) {
 // event carries: its end, where the cause stands.
 const stderrTail = 2048
 
-// minSecretLine is the length from which a single line of an input is looked
-// for by itself. Shorter ones would mask innocent letters.
-const minSecretLine = 6
+// The lengths from which an input, and a single line of one, is looked for.
+// Shorter ones would mask innocent letters.
+const minSecret, minSecretLine = 4, 6
 
 // mask gives the end of a command's standard error without its input.
 func (c Cmd) mask(stderr []byte) string {
-	if secret := bytes.TrimSpace(c.Stdin); len(secret) > 0 {
+	if secret := bytes.TrimSpace(c.Stdin); len(secret) >= minSecret {
 		stderr = bytes.ReplaceAll(stderr, secret, []byte(Mask))
 		for line := range bytes.Lines(secret) {
 			if line = bytes.TrimSpace(line); len(line) >= minSecretLine {

@@ -77,6 +77,8 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// The texts were recorded with sudo 1.9.13 on a host; those of 1.8, and "may
+// not run sudo", are from sudo's sources.
 func TestSudoRefused(t *testing.T) {
 	files, err := filepath.Glob("testdata/sudo-refused*.txt")
 	if err != nil || len(files) == 0 {
