@@ -12,14 +12,14 @@ import (
 )
 
 // drivers makes each driver by its name.
-func drivers() map[string]func() hypervisor.Driver {
+func drivers(libvirtURI string) map[string]func() hypervisor.Driver {
 	return map[string]func() hypervisor.Driver{
-		"virsh": func() hypervisor.Driver { return virsh.New(virsh.Options{}) },
+		"virsh": func() hypervisor.Driver { return virsh.New(virsh.Options{URI: libvirtURI}) },
 	}
 }
 
-// vmMads are the names that OpenNebula's VM_MAD has in oned.conf as it is
-// delivered, with the driver of each.
+// vmMads are the names that VM_MAD has in oned.conf as OpenNebula delivers
+// it, with the driver of each.
 func vmMads() map[string]string {
 	return map[string]string{
 		"kvm":  "virsh",
@@ -27,23 +27,22 @@ func vmMads() map[string]string {
 	}
 }
 
-// For gives the driver for VMs with the VM_MAD. Overrides give the driver's
-// name for VM_MADs that a cloud named itself, and go before our own list; nil
-// means none. The error has the code Invalid.
-func For(vmMad string, overrides map[string]string) (hypervisor.Driver, error) {
-	known := vmMads()
-	for mad, name := range overrides {
-		known[strings.ToLower(mad)] = name
+// For gives the driver for a VM: the one that byHost names for its host, or
+// else the one for its VM_MAD. byHost may be nil, libvirtURI may be empty. The
+// error has the code Invalid.
+func For(vm onevolume.VM, byHost map[string]string, libvirtURI string) (hypervisor.Driver, error) {
+	known := drivers(libvirtURI)
+	name, named := byHost[vm.Host]
+	if !named {
+		if name = vmMads()[strings.ToLower(vm.Hypervisor)]; name == "" {
+			return nil, onevolume.Errorf(onevolume.Invalid, "VM %d on host %s: hypervisor %q (VM_MAD) is not supported; supported are %s", vm.ID, vm.Host, vm.Hypervisor, list(vmMads())).
+				WithHint("if it is one of these under another name, set the host's driver in the configuration (hosts: hypervisors): %s", list(known))
+		}
 	}
-	name, ok := known[strings.ToLower(vmMad)]
+	driver, ok := known[name]
 	if !ok {
-		return nil, onevolume.Errorf(onevolume.Invalid, "hypervisor %q (VM_MAD) is not supported; supported are %s", vmMad, list(known)).
-			WithHint("if %s is one of these under another name, say so in the configuration", vmMad)
-	}
-	driver, ok := drivers()[name]
-	if !ok {
-		return nil, onevolume.Errorf(onevolume.Invalid, "hypervisor %q (VM_MAD): there is no driver %q; there is %s", vmMad, name, list(drivers())).
-			WithHint("correct the configuration")
+		return nil, onevolume.Errorf(onevolume.Invalid, "host %s: the configuration names the hypervisor driver %q; there is %s", vm.Host, name, list(known)).
+			WithHint("correct the host's driver in the configuration (hosts: hypervisors)")
 	}
 	return driver(), nil
 }

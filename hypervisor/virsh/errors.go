@@ -37,9 +37,8 @@ var causes = []struct {
 	text  string
 	cause cause
 }{
-	{"Permission denied\nerror: failed to connect", noAccess},
-	{"libvirt-sock': Permission denied", noAccess},
-	{"libvirt-sock-ro': Permission denied", noAccess},
+	{"-sock': Permission denied", noAccess}, // libvirt-sock, or virtqemud-sock where the daemon is split
+	{"-sock-ro': Permission denied", noAccess},
 	{"authentication unavailable", noAccess}, // polkit, without an agent (libvirt 4 to 9)
 	{"authentication failed", noAccess},      // polkit says no
 	{"failed to connect to the hypervisor", noDaemon},

@@ -78,7 +78,7 @@ func usersOf(out, except string, paths []string) []string {
 	}
 	asked := map[string]bool{} // paths and devices
 	for _, p := range paths {
-		asked[p] = true
+		asked[p] = strings.HasPrefix(p, "/") // an empty drive has the source "-"
 		if n := device[p]; n != "" {
 			asked[n] = true
 		}
