@@ -155,6 +155,6 @@ func (s *Store) refused(doing string, err error) error {
 
 // damaged is ErrDamaged with the file's name.
 func damaged(file string, err error) error {
-	return onevolume.Errorf(onevolume.Internal, "database file %s: %w: %w", file, ErrDamaged, err).
+	return onevolume.Errorf(onevolume.Internal, "database file %s: %w", file, fmt.Errorf("%w: %w", ErrDamaged, err)).
 		WithHint("stop the daemon, keep a copy of the file, and restore %s from a backup", file)
 }
