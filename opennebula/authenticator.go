@@ -3,7 +3,6 @@ package opennebula
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"sync"
 	"time"
 
@@ -100,12 +99,12 @@ func (a *Authenticator) Authenticate(ctx context.Context, session string) (onevo
 func (a *Authenticator) ask(ctx context.Context, k key, q *question, session string) {
 	ctx, cancel := context.WithTimeout(ctx, lookupTime)
 	defer cancel()
-	q.err = errors.New("the look-up panicked") // for those who wait, if it does
 	defer func() {
+		if p := recover(); p != nil {
+			q.err = onevolume.Errorf(onevolume.Internal, "the look-up of a session panicked: %v", p)
+		}
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		delete(a.asking, k)
-		close(q.done)
 		switch {
 		case a.keep < 0:
 		case q.err == nil:
@@ -113,6 +112,8 @@ func (a *Authenticator) ask(ctx context.Context, k key, q *question, session str
 		case onevolume.CodeOf(q.err) == onevolume.Unauthenticated:
 			put(a.unknown, unknown, k, entry{err: q.err, until: time.Now().Add(min(a.keep, keepRefused))})
 		}
+		delete(a.asking, k)
+		close(q.done)
 	}()
 	q.who, q.err = a.lookup(ctx, session)
 }
