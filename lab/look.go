@@ -13,7 +13,8 @@ func (l *Lab) Sessions(host string) []string {
 	return l.lines(host, "cat /sys/class/iscsi_session/session*/targetname 2>/dev/null; true")
 }
 
-// Records are the node records of a host, "PORTAL,TPGT IQN" each.
+// Records are the node records of a host, "PORTAL,TPGT IQN" each, where TPGT is 4294967295 in one made without
+// discovery.
 func (l *Lab) Records(host string) []string {
 	l.t.Helper()
 	return l.lines(host, "iscsiadm -m node 2>/dev/null; [ $? = 0 ] || [ $? = 21 ] || true")

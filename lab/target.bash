@@ -14,12 +14,16 @@ start_tgtd() {
     rm -f "$run"/tgtd.socket*
     TGT_IPC_SOCKET=$run/tgtd.socket spawn tgtd tgtd -f --iscsi "${portals%,}"
     await 10 tgt_answers || die "tgtd does not answer: see $run/tgtd.log"
-    local missing
-    missing=$(closed_ports)
-    [ -z "$missing" ] || die "tgtd does not listen on port $missing: see $run/tgtd.log"
+    # The ports of a daemon that was just killed may not be free at once, and tgtd tries only once.
+    await 10 open_ports || die "tgtd does not listen on port $(closed_ports | tr '\n' ' '): see $run/tgtd.log"
 }
 
 tgt_answers() { tgt --mode sys --op show >/dev/null 2>&1; }
+
+open_ports() {
+    move_ports up >/dev/null 2>&1 || true
+    [ -z "$(closed_ports)" ]
+}
 
 # The ports that should be open and are not.
 closed_ports() {
