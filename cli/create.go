@@ -103,7 +103,11 @@ func (c *create) template(cmd *cobra.Command, args []string) (string, error) {
 		return strings.Join(lines, "\n"), nil
 	case len(lines) > 0:
 		var used []string
-		cmd.LocalFlags().Visit(func(f *pflag.Flag) { used = append(used, "--"+f.Name) })
+		cmd.Flags().Visit(func(f *pflag.Flag) {
+			if cmd.InheritedFlags().Lookup(f.Name) == nil {
+				used = append(used, "--"+f.Name)
+			}
+		})
 		return "", onevolume.Errorf(onevolume.Invalid,
 			"You cannot pass a template file and use template creation options, conflicting options: %s", strings.Join(used, ", "))
 	}

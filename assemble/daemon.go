@@ -1,0 +1,212 @@
+package assemble
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"onevolume"
+	"onevolume/config"
+	"onevolume/daemon"
+	"onevolume/inventory"
+	"onevolume/opennebula"
+	"onevolume/store"
+	"onevolume/xmlrpc"
+	"onevolume/xmlrpc/wire"
+)
+
+// Daemon is onevolumed, opened and ready to serve.
+type Daemon struct {
+	conf     config.Config
+	log      *zap.Logger
+	store    *store.Store
+	listener net.Listener
+	server   *http.Server
+	loops    *daemon.Daemon
+}
+
+// OpenDaemon opens the database and the listener. Nothing runs yet.
+func OpenDaemon(ctx context.Context, conf config.Config) (*Daemon, error) {
+	log, err := logger(conf.Log)
+	if err != nil {
+		return nil, err
+	}
+	db, err := openStore(ctx, conf)
+	if err != nil {
+		return nil, err
+	}
+	d := &Daemon{conf: conf, log: log, store: db}
+	if err := d.connect(ctx); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return d, nil
+}
+
+// connect puts the methods on the listener.
+func (d *Daemon) connect(ctx context.Context) error {
+	endpoint, err := opennebula.SystemEnvironment().Endpoint(opennebula.Oned(), d.conf.OneXMLRPC)
+	if err != nil {
+		return err
+	}
+	tls, err := opennebula.SystemEnvironment().TLS()
+	if err != nil {
+		return err
+	}
+	one, err := opennebula.NewClient(opennebula.OneConfig{Endpoint: endpoint, TLS: tls})
+	if err != nil {
+		return err
+	}
+	service := &inventory.Service{Store: d.store, Now: time.Now}
+	d.loops = &daemon.Daemon{
+		Store: d.store, Cloud: opennebula.Cloud{Client: one}, Ledger: service.Ledger, Engine: engine(d.conf, logCommands(d.log)),
+		Log: d.log, Now: time.Now, Name: process("onevolumed"), Orphan: deadHere,
+		Sweep: d.conf.Operations.Sweep, GiveUp: d.conf.Operations.GiveUp,
+	}
+	w := &wire.Server{Log: d.logCall, Panicked: d.logPanic}
+	api := xmlrpc.Server{Auth: opennebula.NewAuthenticator(one, d.conf.AuthCache), Inventory: service, Operator: d.loops}
+	api.Register(w)
+	var lc net.ListenConfig
+	if d.listener, err = lc.Listen(ctx, "tcp", d.conf.Listen); err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	d.server = wire.HTTPServer(d.conf.Listen, w)
+	return nil
+}
+
+// Run serves until ctx ends, then stops within the configured bound.
+func (d *Daemon) Run(ctx context.Context) error {
+	defer func() { _ = d.log.Sync() }() // standard error cannot be synced everywhere
+	d.loops.Start()
+	served := make(chan error, 1)
+	go func() { served <- d.server.Serve(d.listener) }()
+	d.log.Info("onevolumed serves", zap.String("version", onevolume.Version), zap.Stringer("listen", d.listener.Addr()))
+	var err error
+	select {
+	case err = <-served:
+	case <-ctx.Done():
+		d.log.Info("onevolumed stops")
+	}
+	// Last in, first out: no new calls, then the operations, then the database.
+	bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.conf.Shutdown)
+	defer cancel()
+	stopped := d.server.Shutdown(bound)
+	d.loops.Stop(bound)
+	if errors.Is(err, http.ErrServerClosed) {
+		err = nil
+	}
+	if errors.Is(stopped, context.DeadlineExceeded) {
+		d.log.Warn("calls were still being answered when the time to stop was over")
+	}
+	err = errors.Join(err, d.store.Close())
+	d.log.Info("onevolumed has stopped")
+	return err
+}
+
+// Addr is where it listens, for those who asked for port 0.
+func (d *Daemon) Addr() net.Addr { return d.listener.Addr() }
+
+func (d *Daemon) logCall(r wire.Record) {
+	log := d.log.Debug
+	if r.Result != 0 {
+		log = d.log.Info
+	}
+	log("call", zap.String("method", r.Method), zap.String("peer", r.Peer), zap.Duration("took", r.Duration), zap.Int("result", r.Result))
+}
+
+func (d *Daemon) logPanic(method string, value any, stack []byte) {
+	d.log.Error("a method panicked", zap.String("method", method), zap.Any("value", value), zap.ByteString("stack", stack))
+}
+
+// logger makes the log as configured.
+func logger(c config.Log) (*zap.Logger, error) {
+	z := zap.NewProductionConfig()
+	z.Sampling = nil // every line counts: they are few
+	z.DisableStacktrace = true
+	z.DisableCaller = true
+	z.EncoderConfig.EncodeTime = func(t time.Time, enc zapcore.PrimitiveArrayEncoder) {
+		enc.AppendString(t.Format("2006-01-02T15:04:05.000Z07:00"))
+	}
+	if c.Format == "text" {
+		z.Encoding = "console"
+	}
+	level, err := zap.ParseAtomicLevel(c.Level)
+	if err != nil {
+		return nil, fmt.Errorf("log.level: %w", err)
+	}
+	z.Level, z.OutputPaths, z.ErrorOutputPaths = level, []string{c.File}, []string{"stderr"}
+	log, err := z.Build()
+	if err != nil {
+		return nil, fmt.Errorf("log: %w", err)
+	}
+	return log, nil
+}
+
+// openStore opens the database that the configuration names, with the key
+// that seals its secrets.
+func openStore(ctx context.Context, conf config.Config) (*store.Store, error) {
+	key, err := store.LoadKey(conf.KeyFile, true)
+	if err != nil {
+		return nil, err
+	}
+	driver, source, err := conf.DB()
+	if err != nil {
+		return nil, err
+	}
+	o := store.Options{Driver: driver, Path: source, Key: key}
+	if driver == store.MySQL {
+		if o.Server, err = server(source); err != nil {
+			return nil, err
+		}
+	}
+	return store.Open(ctx, o)
+}
+
+// server reads mysql://user:password@host:port/database?socket=PATH. The
+// error shows nothing of the URL, which has a password in it.
+func server(source string) (store.Server, error) {
+	u, err := url.Parse(source)
+	if err != nil {
+		return store.Server{}, errors.New("database: not of the form mysql://user:password@host:port/database")
+	}
+	s := store.Server{Host: u.Hostname(), Socket: u.Query().Get("socket"), User: u.User.Username(),
+		Database: strings.Trim(u.Path, "/")}
+	s.Password, _ = u.User.Password()
+	if p := u.Port(); p != "" {
+		if s.Port, err = strconv.Atoi(p); err != nil {
+			return s, fmt.Errorf("database: port %q is no number", p)
+		}
+	}
+	return s, nil
+}
+
+// deadHere says whether an operation's owner was a daemon of this machine
+// whose process is gone: then its lease need not be waited for. A pid that is
+// in use again by another program makes the lease count, no more.
+func deadHere(owner string) bool {
+	host, err := os.Hostname()
+	if err != nil {
+		return false
+	}
+	for _, program := range []string{"onevolumed", "onevolume"} {
+		rest, ok := daemon.OwnerAt(owner, program, host)
+		if !ok {
+			continue
+		}
+		_, after, _ := strings.Cut(rest, "pid ")
+		text, _, _ := strings.Cut(after, " ")
+		pid, err := strconv.Atoi(text)
+		return err == nil && pid != os.Getpid() && errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
+	}
+	return false
+}

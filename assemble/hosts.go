@@ -1,0 +1,85 @@
+// Package assemble puts the parts together: what the configuration says into
+// an engine that runs workflows, a command line and a daemon. It is the only
+// package that knows them all.
+package assemble
+
+import (
+	"fmt"
+	"os"
+	"os/user"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"onevolume"
+	"onevolume/blockdev"
+	"onevolume/cli"
+	"onevolume/command"
+	"onevolume/command/ssh"
+	"onevolume/config"
+	"onevolume/hypervisor"
+	"onevolume/hypervisor/all"
+	"onevolume/iscsi"
+	"onevolume/workflow"
+)
+
+// engine makes the engine for workflows; its ledger is set by who runs it.
+// hear is told of every command on a host.
+func engine(c config.Config, hear func(command.Event)) workflow.Engine {
+	dialer := ssh.NewDialer(ssh.Config{
+		User: c.Hosts.User, ConfigFile: c.Hosts.SSHConfig, KnownHostsFiles: c.Hosts.KnownHosts,
+		IdentityFiles: c.Hosts.Identities, ConnectTimeout: c.Hosts.Connect,
+	})
+	return workflow.Engine{
+		Hosts: command.LoggedDialer(dialer, hear),
+		Initiator: iscsi.New(iscsi.Options{
+			LoginTimeout: c.Hosts.ISCSI.Login, ReplacementTimeout: c.Hosts.ISCSI.Replacement,
+		}),
+		Wiper: blockdev.Wiper{},
+		Driver: func(vm onevolume.VM) (hypervisor.Driver, error) {
+			return all.For(vm, c.Hosts.Hypervisors, c.Hosts.LibvirtURI)
+		},
+		Now:    time.Now,
+		Limits: workflow.Limits{Lease: c.Operations.Lease, Lock: c.Operations.Lock, Unplug: c.Operations.Unplug},
+	}
+}
+
+// meter adds up what commands on hosts took.
+type meter struct{ took, commands atomic.Int64 }
+
+func (m *meter) hear(e command.Event) {
+	m.took.Add(int64(e.Took))
+	m.commands.Add(1)
+}
+
+func (m *meter) timing() cli.Timing {
+	return cli.Timing{Host: time.Duration(m.took.Load()), Commands: int(m.commands.Load())}
+}
+
+// logCommands logs every command on a host: at debug level what went well,
+// as a warning what did not come to its end.
+func logCommands(log *zap.Logger) func(command.Event) {
+	return func(e command.Event) {
+		fields := []zap.Field{zap.String("host", e.Host), zap.String("command", e.Cmd),
+			zap.Duration("took", e.Took), zap.Int("status", e.Code)}
+		if e.Err != nil {
+			log.Warn("command on a host did not end well", append(fields, zap.Error(e.Err))...)
+			return
+		}
+		log.Debug("command on a host", fields...)
+	}
+}
+
+// process names this process in journals: program, host, user and pid.
+func process(program string) string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	name := "unknown"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	return fmt.Sprintf("%s@%s user %s pid %d since %d", program, host, name, os.Getpid(), time.Now().Unix())
+}

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"onevolume/assemble"
+	"onevolume/config"
+	"onevolume/opennebula/onetest"
+)
+
+// The scripts type onevolume as its users do, against the real daemon on
+// SQLite and a stand-in for oned. Hosts cannot be reached from here: what
+// needs one is tested in the lab.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"onevolume": main})
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:           "testdata",
+		UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
+		Setup:         setup,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"as": as,
+		},
+	})
+}
+
+// setup gives each script a cloud and a daemon of its own.
+func setup(env *testscript.Env) error {
+	o := onetest.New(onetest.Small())
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 2)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		stop()
+		return err
+	}
+	go func() { ended <- o.Serve(ctx, l) }()
+	endpoint := "http://" + l.Addr().String() + "/RPC2"
+	conf := config.Default()
+	conf.Listen, conf.OneXMLRPC = "127.0.0.1:0", endpoint
+	conf.Database = "sqlite:" + filepath.Join(env.WorkDir, "inventory.db")
+	conf.KeyFile = filepath.Join(env.WorkDir, "key")
+	conf.Log.File = filepath.Join(env.WorkDir, "onevolumed.log")
+	conf.Shutdown = time.Second
+	d, err := assemble.OpenDaemon(ctx, conf)
+	if err != nil {
+		stop()
+		return err
+	}
+	go func() { ended <- d.Run(ctx) }()
+	env.Defer(func() {
+		stop()
+		for range 2 {
+			<-ended
+		}
+	})
+	env.Setenv("HOME", env.WorkDir)
+	env.Setenv("TZ", "UTC")
+	env.Setenv("ONE_XMLRPC", endpoint)
+	env.Setenv("ONEVOLUME_XMLRPC", fmt.Sprintf("http://%s/RPC2", d.Addr()))
+	for user, password := range map[string]string{"oneadmin": "opennebula", "alice": "alicepw", "bob": "bobpw"} {
+		if err := os.WriteFile(filepath.Join(env.WorkDir, user+".auth"), []byte(user+":"+password+"\n"), 0o600); err != nil {
+			return err
+		}
+	}
+	env.Setenv("ONE_AUTH", filepath.Join(env.WorkDir, "oneadmin.auth"))
+	return nil
+}
+
+// as changes who runs what follows.
+func as(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: as user")
+	}
+	file := ts.MkAbs(args[0] + ".auth")
+	if strings.Contains(args[0], "/") {
+		ts.Fatalf("no such user: %s", args[0])
+	}
+	ts.Setenv("ONE_AUTH", file)
+}
