@@ -18,8 +18,8 @@ import (
 // Codes: Mismatch (not the volume; both values are shown), Held (in use on
 // the host itself), Refused (by the target, the host or its sudo),
 // Unreachable (no portal, or the host), Busy, Invalid, and Unknown (the
-// connection to the host broke: look with Find). Except after Unknown, what a
-// failed Connect changed has been changed back.
+// connection to the host broke: look with Find). What a failed Connect
+// changed has been changed back, except after Unknown and Held.
 func (i *Initiator) Connect(ctx context.Context, h command.Host, t onevolume.Target, w Want) (Device, error) {
 	c := &connecting{call: call{Initiator: i, h: h, t: t, w: w}}
 	dev, err := c.connect(ctx)
@@ -175,8 +175,12 @@ func (c *connecting) refusal(rep *report) (outcome, string) {
 
 // undo takes back what a Connect that failed has done.
 func (c *connecting) undo(ctx context.Context, cause error) error {
-	switch {
-	case onevolume.CodeOf(cause) == onevolume.Unknown || c.session == 0:
+	switch code := onevolume.CodeOf(cause); {
+	case code == onevolume.Unknown || c.session == 0:
+		return cause
+	case code == onevolume.Held:
+		// Something on the host took hold of the disk as it appeared, and
+		// would be left without it.
 		return cause
 	case c.made:
 		_, err := c.release(ctx, forced, []int{c.session}, c.t.Portals)

@@ -108,9 +108,9 @@ reads() {
 	echo "read $?"
 }
 
-# device SESSION-DIR UNIT-DIR: everything about one disk, in the order in
-# which it may be read while udev is still at work: the link before who uses
-# the disk, because udev's rules are what puts unwanted hands on it.
+# device SESSION-DIR UNIT-DIR: everything about one disk. What sysfs knows is
+# read while udev is still at work. Only when it is done has the disk its
+# group, and whatever udev's rules start has laid hands on it.
 device() {
 	for p in "$2"/block/*; do
 		[ -e "$p" ] || return 0
@@ -118,13 +118,13 @@ device() {
 	done
 	echo "device ${1##*/session} ${2##*/} $disk"
 	identity "$2" "$disk"
-	[ ! -b "/dev/$disk" ] || reads "$disk"
 	link "$1" "${2##*:}"
 	if [ -n "${patience-}" ]; then
 		await_link
 	fi
 	# shellcheck disable=SC3013 # dash, bash and busybox have -ef
 	if [ "$link" -ef "/dev/$disk" ]; then echo "link $link"; fi
+	[ ! -b "/dev/$disk" ] || reads "$disk"
 	users "$disk"
 }
 
