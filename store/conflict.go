@@ -136,6 +136,7 @@ func (s *Store) outward(doing string, err error) error {
 		return damaged(s.kind.name, err)
 	case full:
 		return onevolume.Errorf(onevolume.Internal, "%s: %w", doing, err).WithHint("make room on the disk of the database %s", s.kind.name)
+	default: // nothing that a hint would help with
 	}
 	if errors.Is(err, sql.ErrConnDone) || errors.Is(err, sql.ErrTxDone) {
 		return onevolume.Errorf(onevolume.Unreachable, "%s: the connection to the database was closed: %w", doing, err)

@@ -74,14 +74,14 @@ func decodeKey(text []byte) ([]byte, bool) {
 
 // makeKey writes a whole key beside path and links it there: nobody ever sees
 // half a file, and whoever comes second keeps the first one's.
-func makeKey(path string) error {
+func makeKey(path string) (err error) {
 	key := make([]byte, KeySize)
 	rand.Read(key)                                        // never fails (crypto/rand)
 	f, err := os.CreateTemp(filepath.Dir(path), ".key-*") // mode 0600
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name())
+	defer func() { err = errors.Join(err, os.Remove(f.Name())) }()
 	_, err = f.WriteString(hex.EncodeToString(key) + "\n")
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err

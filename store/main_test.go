@@ -1,7 +1,6 @@
 package store_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -35,7 +34,7 @@ func TestMain(m *testing.M) {
 // where CI runs it fails.
 func mariadbOptions(t testing.TB) store.Options {
 	t.Helper()
-	server.once.Do(func() { server.Server, server.err = storetest.Start(context.Background()) })
+	server.once.Do(func() { server.Server, server.err = storetest.Start(t.Context()) })
 	if errors.Is(server.err, storetest.ErrNoServer) && os.Getenv("CI") == "" {
 		t.Skip("not tested on MariaDB: ", server.err)
 	}

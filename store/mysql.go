@@ -154,7 +154,7 @@ func settle(ctx context.Context, conn driver.Conn) error {
 		"SET SESSION wsrep_sync_wait = 1",
 	} {
 		_, err := x.ExecContext(ctx, q, nil)
-		if err != nil && !(serverNumber(err) == unknownVariable) {
+		if err != nil && serverNumber(err) != unknownVariable {
 			return fmt.Errorf("%s: %w", q, err)
 		}
 	}

@@ -56,6 +56,9 @@ func TestTheTableHasTheNamedColumns(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if rows.Next() || rows.Err() != nil {
+			t.Errorf("an empty inventory has a row, or %v", rows.Err())
+		}
 		for _, name := range []string{"oid", "name", "iqn", "lun", "portals", "size", "status", "vm_id", "uid", "gid", "permissions"} {
 			if !slices.Contains(columns, name) {
 				t.Errorf("one_volume has no column %q", name)
@@ -329,6 +332,9 @@ func TestMariaDBCutsConnections(t *testing.T) {
 				t.Fatal(err)
 			}
 			ids = append(ids, id)
+		}
+		if err := rows.Err(); err != nil {
+			t.Fatal(err)
 		}
 		for _, id := range ids {
 			_, _ = db.ExecContext(t.Context(), "KILL CONNECTION ?", id) // it may be gone already

@@ -203,7 +203,7 @@ func TestUpdateRefuses(t *testing.T) {
 				wantCode(t, err, c.code, c.text)
 			})
 		}
-		if err := w.Update(t.Context(), 0, func(v *onevolume.Volume) error { v.Name = "gone"; return own }); err != own {
+		if err := w.Update(t.Context(), 0, func(v *onevolume.Volume) error { v.Name = "gone"; return own }); !errors.Is(err, own) {
 			t.Errorf("error %v, want change's own", err)
 		}
 		if v := w.volume(t, 0); v.Name != "disk0.x" || v.Version != 1 {

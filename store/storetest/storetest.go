@@ -31,7 +31,7 @@ type Server struct {
 
 	dir     string
 	process *exec.Cmd
-	ended   chan error
+	ended   chan struct{} // closed when the process is gone
 	made    atomic.Int64
 }
 
@@ -51,7 +51,7 @@ func Start(ctx context.Context) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Socket: filepath.Join(dir, "sock"), dir: dir, ended: make(chan error, 1)}
+	s := &Server{Socket: filepath.Join(dir, "sock"), dir: dir, ended: make(chan struct{})}
 	if err := s.start(ctx, binary); err != nil {
 		log, _ := os.ReadFile(filepath.Join(dir, "log"))
 		return nil, errors.Join(fmt.Errorf("starting %s: %w\n%s", binary, err, log), s.Stop())
@@ -99,7 +99,11 @@ func (s *Server) start(ctx context.Context, binary string) error {
 	if err := s.process.Start(); err != nil {
 		return err
 	}
-	go func() { s.ended <- s.process.Wait() }()
+	process := s.process
+	go func() {
+		defer close(s.ended)
+		_ = process.Wait() // how it ended is in its log
+	}()
 	return s.await(ctx)
 }
 
@@ -115,9 +119,8 @@ func (s *Server) await(ctx context.Context) error {
 			return nil
 		}
 		select {
-		case err := <-s.ended:
-			s.process = nil
-			return fmt.Errorf("it ended: %w", err)
+		case <-s.ended:
+			return errors.New("it ended by itself")
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(50 * time.Millisecond):
@@ -146,6 +149,9 @@ func (s *Server) Stop() error {
 	var err error
 	if s.process != nil {
 		err = s.process.Process.Signal(syscall.SIGTERM)
+		if errors.Is(err, os.ErrProcessDone) {
+			err = nil
+		}
 		select {
 		case <-s.ended:
 		case <-time.After(stopTime):
