@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2034,SC2154
 # Args: LINK DISK NUMBER SIZE FS. Makes an empty file system.
 hold "$1" "$2" "$3" "$4"
 case $5 in

@@ -1,4 +1,4 @@
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2034,SC2154
 # Functions: hold on to one disk, and know that it still is the one.
 
 # gone WORD TEXT…: says why nothing more is done, and ends.

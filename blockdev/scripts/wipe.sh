@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2034,SC2154
 # Args: LINK DISK NUMBER SIZE CHUNK. Overwrites the disk with zeroes, chunk by
 # chunk, then reads all of it back. After each chunk a line "done BYTES".
 disk=$2 size=$4 chunk=$5

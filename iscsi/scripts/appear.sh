@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2034,SC2154
 # Functions: make the logical unit's disk appear in a session.
 
 # appear SESSION-DIR BUDGET: asks the kernel to look at exactly our logical

@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2034,SC2154
 # Prints what a host needs for all this and whether it is there, one fact a
 # line. Changes nothing.
 for tool in iscsiadm tee blockdev; do

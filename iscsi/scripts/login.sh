@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2034,SC2154
 # Args: IQN LUN ALT BUDGET PORTAL ADDRESS PORT LIMIT PROBE SECRET, then the
 # settings of the node record as -n NAME -v VALUE. Standard input: lines for
 # the record that no argument list may show, when SECRET is "secret". Logs in

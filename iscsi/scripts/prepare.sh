@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2034,SC2154
 # Args: IQN LUN ALT SESSION-ID BUDGET RECOVERY PURGE. Makes the disk appear in
 # a session that exists, after waiting RECOVERY seconds at the most for one
 # that was lost to come back. With PURGE "purge" what the kernel has of the

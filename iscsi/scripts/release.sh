@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2034,SC2154
 # Args: IQN LUN ALT LIMIT MODE COUNT, then COUNT session ids, then portals.
 # Takes the unit's disks off the sessions, logs out of those that no other
 # disk needs, and deletes the records of the portals. MODE "force" goes on

@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2034,SC2154
 # What sysfs says of the sessions with the target $iqn and of the devices of
 # its logical unit $lun (or $alt, see LUN in Go; "-" when there is none).
 # Functions only. They print lines for Go to read and start as few processes
