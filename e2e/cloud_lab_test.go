@@ -1,0 +1,307 @@
+//go:build lab
+
+// Package e2e tests the programs as their users run them: onevolume and
+// onevolumed as processes, real hosts, targets and guests of the lab, and a
+// stand-in for oned.
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"onevolume/lab"
+	"onevolume/opennebula/onetest"
+)
+
+// cloud is a lab with oned's stand-in and a daemon.
+type cloud struct {
+	*lab.Lab
+	t       *testing.T
+	dir     string
+	conf    string
+	oned    *onetest.Oned
+	env     []string
+	down    func() // stops the daemon
+	process *exec.Cmd
+
+	endpoint string
+}
+
+// fast makes leases short, so that a test need not wait for half a minute.
+const fast = "operations: {lease: 3s, sweep: 1s, unplug: 6s, lock: 20s}\n"
+
+func bin(name string) string {
+	dir := os.Getenv("ONEVOLUME_BIN")
+	if dir == "" {
+		dir = filepath.Join("..", "bin")
+	}
+	path, err := filepath.Abs(filepath.Join(dir, name))
+	if err != nil {
+		panic(err)
+	}
+	return path
+}
+
+// start brings a cloud up. When the test ends nothing may be left on any host.
+func start(t *testing.T) *cloud {
+	t.Helper()
+	c := &cloud{Lab: lab.Open(t), t: t, dir: t.TempDir()}
+	if left := c.leftovers(); left != "" {
+		t.Logf("the lab was not clean and is reset: %s", left)
+		c.Reset()
+	}
+	c.oned = onetest.Start(t, world())
+	c.conf = filepath.Join(c.dir, "conf")
+	c.endpoint = "http://" + freeAddr(t) + "/RPC2"
+	c.configure("")
+	for user, password := range map[string]string{"oneadmin": "opennebula", "alice": "alicepw", "bob": "bobpw"} {
+		c.write(user+".auth", user+":"+password+"\n")
+	}
+	c.env = append(os.Environ(), "HOME="+c.dir, "TZ=UTC", "ONE_XMLRPC="+c.oned.Endpoint, "ONEVOLUME_XMLRPC="+c.endpoint)
+	c.startDaemon()
+	t.Cleanup(func() {
+		c.down()
+		if t.Failed() {
+			text, _ := os.ReadFile(filepath.Join(c.dir, "daemon.log"))
+			t.Logf("onevolumed's log:\n%s", text)
+			c.Reset()
+			return
+		}
+		c.Clean(t)
+	})
+	return c
+}
+
+// leftovers says what an earlier test left, or nothing.
+func (c *cloud) leftovers() string {
+	for _, h := range lab.Hosts() {
+		if s := append(c.Sessions(h), c.Records(h)...); len(s) > 0 {
+			return fmt.Sprint(h, s)
+		}
+	}
+	return ""
+}
+
+func world() onetest.World {
+	w := onetest.Small()
+	w.Hosts = append(w.Hosts, onetest.Host{ID: 2, Name: "host03", State: 2}, onetest.Host{ID: 3, Name: "10.77.0.11", State: 2})
+	w.VMs = []onetest.VM{
+		{ID: 17, Name: "web", UID: 2, GID: 1, Host: "host01", DeployID: "one-17"},
+		{ID: 18, Name: `db "$(touch /tmp/pwned)'`, Host: "host02", DeployID: "one-18"},
+		{ID: 20, Name: "gone", Host: "host01", DeployID: "one-20"},
+		{ID: 21, Name: "elsewhere", Host: "host03", DeployID: "one-21"},
+		{ID: 22, Name: "off", Host: "host01", DeployID: "one-22", State: 8},
+		{ID: 23, Name: "evil", Host: "host01", DeployID: "$(touch /tmp/pwned)\n'; reboot #"},
+	}
+	return w
+}
+
+// configure writes the configuration file; more is added to it.
+func (c *cloud) configure(hosts string) {
+	if hosts == "" {
+		hosts = "user: oneadmin, ssh_config: " + c.SSHConfig()
+	}
+	c.write("conf", fmt.Sprintf("listen: %s\none_xmlrpc: %s\ndatabase: sqlite:%s/inventory.db\nkey_file: %s/key\n%slog: {level: debug}\n"+
+		"shutdown: 5s\nhosts: {%s, connect: 5s, iscsi: {login_timeout: 3s}}\n",
+		strings.TrimSuffix(strings.TrimPrefix(c.endpoint, "http://"), "/RPC2"), c.oned.Endpoint, c.dir, c.dir, fast, hosts))
+}
+
+func (c *cloud) write(name, text string) string {
+	c.t.Helper()
+	path := filepath.Join(c.dir, name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		c.t.Fatal(err)
+	}
+	return path
+}
+
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// startDaemon runs onevolumed until it answers.
+func (c *cloud) startDaemon() {
+	c.t.Helper()
+	log, err := os.OpenFile(filepath.Join(c.dir, "daemon.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	cmd := exec.Command(bin("onevolumed"), "--config", c.conf)
+	cmd.Env, cmd.Stdout, cmd.Stderr = append(c.env, "ONE_XMLRPC="+c.oned.Endpoint, "HOME="+c.dir), log, log
+	if err := cmd.Start(); err != nil {
+		c.t.Fatal(err)
+	}
+	c.process = cmd
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	c.down = func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-ended:
+		case <-time.After(15 * time.Second):
+			c.t.Error("onevolumed did not end within 15 s of SIGTERM")
+			_ = cmd.Process.Kill()
+		}
+		ended <- nil // so that it can be asked again
+		log.Close()
+	}
+	addr := strings.TrimSuffix(strings.TrimPrefix(c.endpoint, "http://"), "/RPC2")
+	c.eventually("onevolumed answers", func() bool {
+		conn, err := net.Dial("tcp", addr)
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
+	})
+}
+
+// eventually waits for a condition, for half a minute.
+func (c *cloud) eventually(what string, condition func() bool) {
+	c.t.Helper()
+	for deadline := time.Now().Add(45 * time.Second); !condition(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			c.t.Fatalf("not within 45 s: %s", what)
+		}
+	}
+}
+
+// output is what a run of onevolume printed.
+type output struct {
+	out, err string
+	code     int
+}
+
+// command prepares a run of onevolume as a user.
+func (c *cloud) command(ctx context.Context, user string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, bin("onevolume"), append([]string{"--config", c.conf}, args...)...)
+	cmd.Env = append(c.env, "ONE_AUTH="+filepath.Join(c.dir, user+".auth"))
+	return cmd
+}
+
+func (c *cloud) runAs(user string, args ...string) output {
+	c.t.Helper()
+	var out, errs bytes.Buffer
+	cmd := c.command(c.t.Context(), user, args...)
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		c.t.Fatal(err)
+	}
+	return output{out.String(), errs.String(), cmd.ProcessState.ExitCode()}
+}
+
+func (c *cloud) run(args ...string) output {
+	c.t.Helper()
+	return c.runAs("oneadmin", args...)
+}
+
+// must runs onevolume and fails the test when that fails.
+func (c *cloud) must(args ...string) string {
+	c.t.Helper()
+	o := c.run(args...)
+	if o.code != 0 {
+		c.t.Fatalf("onevolume %q: exit status %d\n%s%s", args, o.code, o.out, o.err)
+	}
+	return o.out
+}
+
+// refused runs onevolume and wants exit status 255, each of the words on
+// standard error, and nothing on standard output.
+func (c *cloud) refused(args []string, words ...string) {
+	c.t.Helper()
+	o := c.run(args...)
+	if o.code != 255 || o.out != "" {
+		c.t.Errorf("onevolume %q: exit status %d, want 255 and no output\n%s%s", args, o.code, o.out, o.err)
+	}
+	for _, w := range words {
+		if !strings.Contains(o.err, w) {
+			c.t.Errorf("onevolume %q: nothing of %q in\n%s", args, w, o.err)
+		}
+	}
+	c.t.Logf("onevolume %s\n%s", strings.Join(args, " "), o.err)
+}
+
+// volume registers a logical unit of one of the lab's targets.
+func (c *cloud) volume(name, target string, lun, sizeMiB int, more ...string) {
+	c.t.Helper()
+	c.must(append([]string{"create", "--name", name, "--iqn", lab.IQNPrefix + target, "--lun", fmt.Sprint(lun),
+		"--portal", lab.Portal, "--size", fmt.Sprint(sizeMiB)}, more...)...)
+}
+
+// show gives a volume's fields as onevolume show -j prints them.
+func (c *cloud) show(volume string) map[string]string {
+	c.t.Helper()
+	var doc struct{ VOLUME map[string]any }
+	if err := json.Unmarshal([]byte(c.must("show", "-j", volume)), &doc); err != nil {
+		c.t.Fatal(err)
+	}
+	fields := map[string]string{}
+	for k, v := range doc.VOLUME {
+		fields[k] = fmt.Sprint(v)
+	}
+	return fields
+}
+
+// state wants the volume to be in a state.
+func (c *cloud) state(volume, want string) {
+	c.t.Helper()
+	if v := c.show(volume); v["STATUS"] != want {
+		c.t.Errorf("volume %s is %s, want %s (%s)", volume, v["STATUS"], want, v["REASON"])
+	}
+}
+
+// settles waits until the volume is in a state.
+func (c *cloud) settles(volume, want string) {
+	c.t.Helper()
+	c.eventually("volume "+volume+" is "+want, func() bool { return c.show(volume)["STATUS"] == want })
+}
+
+// untouched wants the volume free and all hosts clean, as before an attach.
+func (c *cloud) untouched(volume string) {
+	c.t.Helper()
+	c.state(volume, "AVAILABLE")
+	c.Clean(c.t)
+}
+
+// pattern has the guest write a text to the disk with the serial number.
+func (c *cloud) pattern(vm int, serial, text string) {
+	c.t.Helper()
+	out, code := c.Guest(vm, fmt.Sprintf("echo %s | dd of=$(disk %s) bs=512 seek=100 conv=sync,fsync", text, serial))
+	if code != 0 {
+		c.t.Fatalf("the guest could not write: %s", out)
+	}
+}
+
+// holds says whether the target's backing store has the text where pattern
+// puts it.
+func (c *cloud) holds(target string, lun int, text string) bool {
+	return strings.HasPrefix(string(c.Read(target, lun, 51200, 512)), text)
+}
+
+// zero says whether the whole backing store is zero.
+func (c *cloud) zero(target string, lun int) bool {
+	c.t.Helper()
+	info, err := os.Stat(c.Backing(target, lun))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return exec.Command("cmp", "-s", "-n", fmt.Sprint(info.Size()), c.Backing(target, lun), "/dev/zero").Run() == nil
+}
