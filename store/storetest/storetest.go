@@ -53,7 +53,7 @@ func Start(ctx context.Context) (*Server, error) {
 	}
 	s := &Server{Socket: filepath.Join(dir, "sock"), dir: dir, ended: make(chan struct{})}
 	if err := s.start(ctx, binary); err != nil {
-		log, _ := os.ReadFile(filepath.Join(dir, "log"))
+		log, _ := os.ReadFile(filepath.Join(dir, "log.err"))
 		return nil, errors.Join(fmt.Errorf("starting %s: %w\n%s", binary, err, log), s.Stop())
 	}
 	return s, nil
@@ -86,20 +86,20 @@ func (s *Server) start(ctx context.Context, binary string) error {
 	args := []string{
 		"--no-defaults", "--skip-grant-tables", "--datadir=" + data, "--socket=" + s.Socket,
 		"--bind-address=127.0.0.1", "--port=" + strconv.Itoa(s.Port), "--skip-name-resolve", "--pid-file=" + filepath.Join(s.dir, "pid"),
-		"--log-error=" + filepath.Join(s.dir, "log"), "--performance-schema=OFF", "--innodb-stats-persistent=OFF",
+		"--log-error=" + filepath.Join(s.dir, "log.err"), "--performance-schema=OFF", "--innodb-stats-persistent=OFF",
 		"--innodb-flush-log-at-trx-commit=0", "--innodb-flush-method=nosync", "--innodb-buffer-pool-size=32M",
 		"--innodb-log-file-size=16M", "--skip-innodb-doublewrite", "--skip-log-bin",
 	}
 	if os.Getuid() == 0 {
 		args = append(args, "--user=root")
 	}
-	s.process = exec.Command(binary, args...)
+	process := exec.Command(binary, args...)
 	// The server goes when the test binary does, however that ends.
-	s.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM, Setpgid: true}
-	if err := s.process.Start(); err != nil {
+	process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM, Setpgid: true}
+	if err := process.Start(); err != nil {
 		return err
 	}
-	process := s.process
+	s.process = process
 	go func() {
 		defer close(s.ended)
 		_ = process.Wait() // how it ended is in its log
