@@ -15,7 +15,7 @@ import (
 // errors were recorded. The mutex is the caller's.
 func (m *Memory) virsh(c command.Cmd) (command.Result, bool) {
 	if c.Name == "disks of all domains" {
-		return m.allDisks(c.Args[1:]), true
+		return m.allDisks(c.Args[2:]), true
 	}
 	if len(c.Argv) < 5 || c.Argv[0] != "virsh" {
 		return command.Result{}, false
@@ -237,7 +237,7 @@ func (m *Memory) allDisks(paths []string) command.Result {
 		if !d.running() {
 			continue
 		}
-		fmt.Fprintf(&b, "%s\n%s\n", d.UUID, d.Name)
+		fmt.Fprintf(&b, "%s%s\n", d.UUID, d.Name)
 		for _, k := range d.Disks {
 			fmt.Fprintf(&b, " block   disk   %s   %s\n", k.Target, k.Source)
 			paths = append(paths, k.Source)

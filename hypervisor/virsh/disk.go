@@ -98,7 +98,7 @@ func checkDisk(d hypervisor.Disk) error {
 
 func printable(s string) bool {
 	for _, r := range s {
-		if unicode.IsControl(r) || r == utf8.RuneError {
+		if !unicode.IsPrint(r) || r == utf8.RuneError {
 			return false
 		}
 	}

@@ -167,18 +167,13 @@ func TestGuestPath(t *testing.T) {
 }
 
 func TestUsersOf(t *testing.T) {
-	const out = `56480758-ff82-49f2-b371-835a858b2fe6
-one-17
-
+	const out = `56480758-ff82-49f2-b371-835a858b2fe6one-17
  block   disk    vda    /dev/disk/by-path/with two blanks  in it
  file    cdrom   hda    /var/lib/one/datastores/0/17/disk.1
  file    cdrom   hdb    -
-66480758-ff82-49f2-b371-835a858b2fe6
-a name; with "things"
-
+46480758-ff82-49f2-b371-835a858b2fe666480758-ff82-49f2-b371-835a858b2fe6a name; with "things"
  block   lun     sda    /dev/sdb
-76480758-ff82-49f2-b371-835a858b2fe6
-one-18
+76480758-ff82-49f2-b371-835a858b2fe6one-18
 
 --
 8:10 /dev/sdb
@@ -243,6 +238,6 @@ func FuzzRender(f *testing.F) {
 }
 
 func FuzzUsersOf(f *testing.F) {
-	f.Add("56480758-ff82-49f2-b371-835a858b2fe6\none-17\n block disk sda /dev/sda\n\n--\n8:0 /dev/sda\n", "/dev/sda")
+	f.Add("56480758-ff82-49f2-b371-835a858b2fe6one-17\n block disk sda /dev/sda\n\n--\n8:0 /dev/sda\n", "/dev/sda")
 	f.Fuzz(func(t *testing.T, out, path string) { usersOf(out, "", []string{path}) })
 }

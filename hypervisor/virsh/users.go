@@ -9,20 +9,21 @@ import (
 	"onevolume/command"
 )
 
-// usersScript prints a line "domain UUID NAME" for each running domain, a
-// line "disk SOURCE" for each of its disks, and, for each path that is there,
-// "is DEVICE PATH", where DEVICE is the number of the device behind it. $1 is
-// the URI, the rest are the paths that are asked for.
+// usersScript prints for each running domain a line of its UUID and its name
+// (virsh echo ends no line), and a line of domblklist for each disk; then "--"; then, for each path that is there,
+// the number of the device behind it and the path. $1 is the URI, $2 says who
+// asks libvirt, the rest are the paths that are asked for.
 //
 // One virsh tells of all domains: they are named by UUID, so that nothing has
 // to be quoted. A domain that ends meanwhile is complained of on stderr.
 const usersScript = `
 uri=$1
-shift
+[ "$2" = root ] || SUDO=
+shift 2
 ids=$($SUDO virsh -c "$uri" -q list --uuid) || exit
 all=
 for id in $ids; do
-	all="$all domuuid $id; domname $id; domblklist $id --details;"
+	all="$all echo $id; domname $id; domblklist $id --details;"
 done
 out=
 if [ -n "$all" ]; then
@@ -42,8 +43,12 @@ done
 
 // Users asks for the disks of all running domains, in one script.
 func (v *Driver) Users(ctx context.Context, h command.Host, except string, paths []string) ([]string, error) {
+	who := "self"
+	if v.o.Sudo {
+		who = "root"
+	}
 	c := command.Cmd{
-		Name: "disks of all domains", Script: usersScript, Args: append([]string{v.o.URI}, paths...),
+		Name: "disks of all domains", Script: usersScript, Args: append([]string{v.o.URI, who}, paths...),
 		Timeout: v.o.Timeout, ReadOnly: true,
 	}
 	r, err := h.Run(ctx, c)
@@ -86,18 +91,30 @@ func usersOf(out, except string, paths []string) []string {
 	var users []string
 	var id, name string
 	for line := range strings.Lines(table) {
-		switch line = strings.TrimSuffix(line, "\n"); {
-		case uuidForm.MatchString(line):
-			id, name = line, ""
-		case name == "" && line != "":
-			name = line
-		case line != "" && name != except && id != except && !slices.Contains(users, name):
-			if path := sourceColumn(line); asked[path] || asked[device[path]] && device[path] != "" {
-				users = append(users, name)
+		line = strings.TrimSuffix(line, "\n")
+		if uuid, rest, ok := cutUUID(line); ok {
+			id, name = uuid, rest
+			// A domain that ended meanwhile has left its UUID alone.
+			for uuid, rest, ok := cutUUID(name); ok && rest != ""; uuid, rest, ok = cutUUID(name) {
+				id, name = uuid, rest
 			}
+			continue
+		}
+		path := sourceColumn(line)
+		if (asked[path] || asked[device[path]] && device[path] != "") && name != except && id != except && !slices.Contains(users, name) {
+			users = append(users, name)
 		}
 	}
 	return users
+}
+
+// cutUUID splits a UUID off the start of a line.
+func cutUUID(line string) (uuid, rest string, ok bool) {
+	const length = 36
+	if len(line) < length || !uuidForm.MatchString(line[:length]) {
+		return "", line, false
+	}
+	return line[:length], line[length:], true
 }
 
 // sourceColumn is the last column of a line of domblklist --details: type,
