@@ -131,7 +131,8 @@ func (m *Memory) AddDevice(path, device string) {
 }
 
 // UseDevices has another part of the test say which device a path leads to,
-// in place of AddDevice.
+// in place of AddDevice. It is called while the Memory is at work, and must
+// not call it.
 func (m *Memory) UseDevices(lookup func(path string) (device string, ok bool)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
