@@ -99,10 +99,14 @@ type Error struct {
 	Err error
 }
 
-// Errorf makes an Error; %w in the format wraps a cause.
+// Errorf makes an Error; each %w in the format wraps a cause.
 func Errorf(code Code, format string, args ...any) *Error {
 	err := fmt.Errorf(format, args...)
-	return &Error{Code: code, Msg: err.Error(), ID: -1, Err: errors.Unwrap(err)}
+	e := &Error{Code: code, Msg: err.Error(), ID: -1, Err: errors.Unwrap(err)}
+	if _, several := err.(interface{ Unwrap() []error }); several {
+		e.Err = err
+	}
+	return e
 }
 
 // WithHint gives the error the sentence that says what to do next.

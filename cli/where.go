@@ -87,8 +87,12 @@ func (a *App) printPlan(p workflow.Plan) error {
 		p.Volume.ID, p.Volume.Name, p.Volume.Size, p.VM.ID, p.VM.Host)
 	for _, c := range p.Commands {
 		fmt.Fprintf(a.Out, "%s: %s\n", c.Host, c.Cmd)
-		if in := c.Cmd.Stdin.String(); in != "" {
-			fmt.Fprintf(a.Out, "%s:   < %s\n", c.Host, strings.TrimSpace(in))
+		in := c.Cmd.Stdin.String()
+		if c.Cmd.Plain {
+			in = string(c.Cmd.Stdin)
+		}
+		for line := range strings.Lines(in) {
+			fmt.Fprintf(a.Out, "%s:   < %s\n", c.Host, strings.TrimRight(line, "\n"))
 		}
 	}
 	return nil

@@ -34,8 +34,10 @@ type Cmd struct {
 	// leaves it out. Only with Argv; a script gets the word "$SUDO".
 	Sudo bool
 
-	// Stdin goes to the command's standard input. Nil means empty.
+	// Stdin goes to the command's standard input. Nil means empty. Plain
+	// says that it holds no secret, so that a dry run may print it.
 	Stdin Secret
+	Plain bool
 
 	// Timeout bounds the run; zero means DefaultTimeout.
 	Timeout time.Duration

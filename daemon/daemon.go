@@ -24,9 +24,9 @@ type Store interface {
 	Journal(ctx context.Context, id int) ([]onevolume.Entry, error)
 	// Expired lists the running operations whose lease ended before t.
 	Expired(ctx context.Context, t time.Time) ([]onevolume.Operation, error)
-	// TakeOver makes owner the operation's owner; Stale when someone else
-	// was quicker.
-	TakeOver(ctx context.Context, op onevolume.OperationRef, owner string, lease time.Duration) (onevolume.Operation, error)
+	// TakeOver makes owner the operation's owner, even before the lease has
+	// ended when the old one is dead; Stale when someone else was quicker.
+	TakeOver(ctx context.Context, op onevolume.OperationRef, owner string, lease time.Duration, dead bool) (onevolume.Operation, error)
 }
 
 // Cloud is oned, asked with a caller's own session.

@@ -81,9 +81,9 @@ func (d *Daemon) takeOver(op onevolume.Operation) {
 	defer func() { d.unclaim(op.ID, since) }()
 	log := d.about(op)
 	ctx := context.WithoutCancel(d.working)
-	mine, err := d.Store.TakeOver(ctx, op.Ref(), d.Name, d.Engine.Limits.Lease)
+	mine, err := d.Store.TakeOver(ctx, op.Ref(), d.Name, d.Engine.Limits.Lease, op.Lease.After(d.Now()) && d.Orphan(op.Owner))
 	if err != nil {
-		if onevolume.CodeOf(err) != onevolume.Stale {
+		if code := onevolume.CodeOf(err); code != onevolume.Stale && code != onevolume.Busy {
 			log.Error("taking an operation over", zap.Error(err))
 		}
 		return

@@ -9,6 +9,7 @@ package lab
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -152,11 +153,13 @@ func quoted(argv []string) string {
 	return strings.Join(words, " ")
 }
 
-// local runs a command on this machine.
+// local runs a command on this machine. Tests look at the lab in their clean-up too, when their context has ended.
 func (l *Lab) local(argv ...string) Result {
 	l.t.Helper()
 	var stdout, stderr bytes.Buffer
-	cmd := exec.CommandContext(l.t.Context(), argv[0], argv[1:]...)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(l.t.Context()), commandTime)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	cmd.WaitDelay = 5 * time.Second // a kept ssh connection may hold the pipes
 	err := cmd.Run()
@@ -166,6 +169,9 @@ func (l *Lab) local(argv ...string) Result {
 	}
 	return Result{Stdout: stdout.String(), Stderr: stderr.String(), Code: cmd.ProcessState.ExitCode(), argv: argv}
 }
+
+// commandTime bounds one command: a reset that boots a host takes 20 s, more when the cores are busy.
+const commandTime = 4 * time.Minute
 
 // Command runs a subcommand of lab/lab on this lab, such as "target", "freeze" or "node", "kill", "host02", and
 // fails the test when it fails. It returns the standard output.

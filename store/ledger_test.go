@@ -210,7 +210,7 @@ func TestTakeOver(t *testing.T) {
 		op, _ := w.reserve(t, alice, attach(17, gib))
 		w.clock.advance(30 * time.Second)
 		w.reserve(t, alice, attach(18, gib))
-		_, err := w.TakeOver(t.Context(), op.Ref(), "daemon", time.Hour)
+		_, err := w.TakeOver(t.Context(), op.Ref(), "daemon", time.Hour, false)
 		wantCode(t, err, onevolume.Busy, "Operation 1 is held by test@host/17 until 2026-11-20T12:01:00Z.")
 		w.clock.advance(31 * time.Second)
 		dead, err := w.Expired(t.Context(), w.clock.Now())
@@ -222,7 +222,7 @@ func TestTakeOver(t *testing.T) {
 		var all sync.WaitGroup
 		for _, name := range []string{"daemon1", "daemon2", "daemon3", "daemon4"} {
 			all.Go(func() {
-				got, err := w.TakeOver(t.Context(), op.Ref(), name, time.Hour)
+				got, err := w.TakeOver(t.Context(), op.Ref(), name, time.Hour, false)
 				if err != nil {
 					if onevolume.CodeOf(err) != onevolume.Stale {
 						t.Error(err)
@@ -238,7 +238,7 @@ func TestTakeOver(t *testing.T) {
 			t.Fatalf("%d took over, the last as %+v", winners.Load(), taken)
 		}
 		// The winner may ask again; its predecessor is refused whatever it does.
-		if again, err := w.TakeOver(t.Context(), op.Ref(), taken.Owner, time.Hour); err != nil || again != taken {
+		if again, err := w.TakeOver(t.Context(), op.Ref(), taken.Owner, time.Hour, false); err != nil || again != taken {
 			t.Errorf("again: %+v, %v", again, err)
 		}
 		wantCode(t, w.Record(t.Context(), op.Ref(), nil, onevolume.Note{}), onevolume.Stale, "")
@@ -249,9 +249,9 @@ func TestTakeOver(t *testing.T) {
 			t.Error("a renewal does not use the new owner's lease")
 		}
 		w.finish(t, taken, onevolume.Ending{Status: onevolume.Undone, State: onevolume.Available})
-		_, err = w.TakeOver(t.Context(), taken.Ref(), "daemon9", time.Hour)
+		_, err = w.TakeOver(t.Context(), taken.Ref(), "daemon9", time.Hour, false)
 		wantCode(t, err, onevolume.Stale, "Operation 1 has ended: it is UNDONE.")
-		_, err = w.TakeOver(t.Context(), onevolume.OperationRef{ID: 9}, "daemon", time.Hour)
+		_, err = w.TakeOver(t.Context(), onevolume.OperationRef{ID: 9}, "daemon", time.Hour, false)
 		wantCode(t, err, onevolume.NotFound, "")
 	})
 }
@@ -281,5 +281,20 @@ func TestRecordAtOnce(t *testing.T) {
 		if journal, _ := w.Journal(t.Context(), op.ID); len(journal) != 20 {
 			t.Errorf("%d entries, want 20", len(journal))
 		}
+	})
+}
+
+// A successor that knows the owner to be dead does not wait for the lease.
+func TestTakeOverFromTheDead(t *testing.T) {
+	backends(t, func(t *testing.T, w *world) {
+		w.fill(t, gib)
+		op, _ := w.reserve(t, alice, attach(17, gib))
+		_, err := w.TakeOver(t.Context(), op.Ref(), "daemon", time.Hour, false)
+		wantCode(t, err, onevolume.Busy, "")
+		taken, err := w.TakeOver(t.Context(), op.Ref(), "daemon", time.Hour, true)
+		if err != nil || taken.Generation != op.Generation+1 {
+			t.Errorf("got %+v, %v", taken, err)
+		}
+		wantCode(t, w.Record(t.Context(), op.Ref(), nil, onevolume.Note{}), onevolume.Stale, "")
 	})
 }

@@ -129,11 +129,12 @@ func (s *Store) Expired(ctx context.Context, now time.Time) (list []onevolume.Op
 }
 
 // TakeOver makes owner the owner of a running operation whose lease has
-// ended, with a lease of its own, and raises the generation. Of several who
-// try with the same ref one succeeds; it may repeat the call when the answer
-// was lost. Codes: NotFound, Stale (another was first, or the operation has
-// ended), Busy (its owner renewed the lease: it is alive).
-func (s *Store) TakeOver(ctx context.Context, ref onevolume.OperationRef, owner string, lease time.Duration) (op onevolume.Operation, err error) {
+// ended, with a lease of its own, and raises the generation. dead says that
+// the old owner is known to be dead, so that its lease does not count. Of
+// several who try with the same ref one succeeds; it may repeat the call when
+// the answer was lost. Codes: NotFound, Stale (another was first, or the
+// operation has ended), Busy (its owner renewed the lease: it is alive).
+func (s *Store) TakeOver(ctx context.Context, ref onevolume.OperationRef, owner string, lease time.Duration, dead bool) (op onevolume.Operation, err error) {
 	if owner == "" || lease < time.Millisecond {
 		return op, onevolume.Errorf(onevolume.Invalid, "Taking over operation %d needs an owner and a lease.", ref.ID)
 	}
@@ -150,14 +151,15 @@ func (s *Store) TakeOver(ctx context.Context, ref onevolume.OperationRef, owner 
 			return err
 		}
 		now := s.now()
-		if o.Lease.After(now) {
+		if !dead && o.Lease.After(now) {
 			return onevolume.Errorf(onevolume.Busy, "Operation %d is held by %s until %s.", o.ID, o.Owner, o.Lease.Format(time.RFC3339))
 		}
+		was := o.Lease
 		o.Owner, o.Generation, o.Lease = owner, o.Generation+1, now.Add(lease).Truncate(time.Millisecond)
 		op = o.Operation
 		return changed(tx.ExecContext(ctx, "UPDATE one_volume_operation SET owner = ?, generation = ?, lease = ?, term = ?"+
-			" WHERE oid = ? AND generation = ? AND status = ? AND lease <= ?",
-			o.Owner, o.Generation, millis(o.Lease), lease.Milliseconds(), o.ID, ref.Generation, string(onevolume.Running), now.UnixMilli()))
+			" WHERE oid = ? AND generation = ? AND status = ? AND lease = ?",
+			o.Owner, o.Generation, millis(o.Lease), lease.Milliseconds(), o.ID, ref.Generation, string(onevolume.Running), millis(was)))
 	})
 	if err != nil {
 		return onevolume.Operation{}, err

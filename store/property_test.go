@@ -137,7 +137,11 @@ func (m *model) reserveID(t *rapid.T) {
 		return
 	}
 	m.must(t, err)
+	blank := m.volumes[i].state == onevolume.Available
 	m.opened(t, i, op, onevolume.Attaching, r)
+	if blank { // what is on a retained volume stays its owner's
+		m.volumes[i].owner = r.VM.Owner
+	}
 }
 
 func (m *model) detach(t *rapid.T) {
@@ -219,11 +223,11 @@ func (m *model) end(t *rapid.T, id int, o *modelOperation, status onevolume.Stat
 func (m *model) takeOver(t *rapid.T) {
 	_, o := m.some(t)
 	if now, err := m.w.Operation(t.Context(), o.ID); err != nil || now.Lease.After(m.w.clock.Now()) {
-		_, err := m.w.TakeOver(t.Context(), o.Ref(), "another", time.Minute)
+		_, err := m.w.TakeOver(t.Context(), o.Ref(), "another", time.Minute, false)
 		wantCode(t, err, onevolume.Busy, "")
 		m.w.clock.advance(2 * time.Minute)
 	}
-	op, err := m.w.TakeOver(t.Context(), o.Ref(), "another", time.Minute)
+	op, err := m.w.TakeOver(t.Context(), o.Ref(), "another", time.Minute, false)
 	m.must(t, err)
 	m.ended = append(m.ended, o.Ref())
 	o.Operation = op

@@ -144,8 +144,9 @@ func (s *Store) claim(ctx context.Context, tx *sql.Tx, r onevolume.Request, v *r
 	if err := transition(&v.Volume, next); err != nil {
 		return false, err
 	}
+	blank := v.State == onevolume.Available
 	v.State = next
-	if r.Kind == onevolume.Attach && r.Pick.Volume == "" && r.VM.Owner != (onevolume.Owner{}) {
+	if blank && r.VM.Owner != (onevolume.Owner{}) {
 		if err := giveTo(ctx, tx, v, r.VM.Owner); err != nil {
 			return false, err
 		}

@@ -13,8 +13,13 @@ import (
 // the proven device in. The domain comes first, so that nothing stands
 // between the proof of the device and its plugging.
 func (r *run) attachSteps() []step {
-	var dom hypervisor.Domain
-	var dev iscsi.Device
+	var (
+		dom hypervisor.Domain
+		dev iscsi.Device
+		// nothing says that connect failed and, as it promises, left the
+		// host as it was: then there is nothing to take back.
+		nothing bool
+	)
 	return []step{
 		{Name: "domain", Do: func(ctx context.Context, f *facts) (err error) {
 			f.Host = r.op.VM.Host
@@ -23,8 +28,12 @@ func (r *run) attachSteps() []step {
 		}},
 		{Name: "connect", Do: func(ctx context.Context, f *facts) (err error) {
 			dev, err = r.connect(ctx, f.Host, dom.Name)
+			nothing = err != nil && !dev.Fresh && !cutOff(err)
 			return err
 		}, Undo: func(ctx context.Context, f *facts) error {
+			if nothing {
+				return nil
+			}
 			return r.takeBackConnect(ctx, dev)
 		}},
 		{Name: "plug", Do: func(ctx context.Context, f *facts) error {

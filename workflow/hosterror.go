@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"context"
 	"errors"
 
 	"onevolume"
@@ -31,4 +32,10 @@ func hostError(err error) error {
 func coded(err error) bool {
 	_, ok := errors.AsType[*onevolume.Error](err)
 	return ok
+}
+
+// cutOff says whether the host was lost in the middle, so that nobody knows
+// what became of the command under way.
+func cutOff(err error) bool {
+	return errors.Is(err, command.ErrUnknownOutcome) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }

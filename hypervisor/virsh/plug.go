@@ -58,7 +58,7 @@ func (v *Driver) Plug(ctx context.Context, h command.Host, dom hypervisor.Domain
 // attach is the command that attaches the disk in the slot.
 func (v *Driver) attach(dom hypervisor.Domain, d hypervisor.Disk, s hypervisor.Slot) command.Cmd {
 	c := v.chain(append([]string{"attach-device " + dom.UUID + " " + stdin + " --live"}, look(dom.UUID)...)...)
-	c.Stdin = render(d, s)
+	c.Stdin, c.Plain = render(d, s), true
 	return c
 }
 
