@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"onevolume"
@@ -59,8 +60,10 @@ func (c *call) said() string {
 	var last []string
 	for line := range strings.Lines(string(c.stderr)) {
 		line = strings.TrimSpace(line)
-		if line != "" && !strings.Contains(line, "Could not log into all portals") {
-			last = append(last, strings.TrimPrefix(line, "iscsiadm: "))
+		line = strings.TrimPrefix(line, "iscsiadm: ")
+		// "Could not log in to …" says what we say ourselves.
+		if line != "" && !strings.HasPrefix(line, "Could not log") && !slices.Contains(last, line) {
+			last = append(last, line)
 		}
 	}
 	if len(last) == 0 {

@@ -53,50 +53,57 @@ func text(names ...string) string {
 // without an answer.
 const grace = 60 * time.Second
 
-func lookCmd(t onevolume.Target) command.Cmd {
-	return command.Cmd{Name: NameLook, Script: lookScript, Args: unitArgs(t), ReadOnly: true}
+// lookCmd asks what there is: of the disks either everything, or in brief who
+// uses them.
+func lookCmd(t onevolume.Target, brief bool) command.Cmd {
+	return command.Cmd{Name: NameLook, Script: lookScript, Args: append(unitArgs(t), word(brief, "brief")), ReadOnly: true}
+}
+
+// word gives an argument of a script that says yes or nothing.
+func word(yes bool, s string) string {
+	if yes {
+		return s
+	}
+	return ""
 }
 
 // prepareCmd makes the unit appear in a session, forgetting it first if purge.
 func (i *Initiator) prepareCmd(t onevolume.Target, session int, purge bool) command.Cmd {
-	word := ""
-	if purge {
-		word = "purge"
-	}
 	return command.Cmd{
 		Name: NamePrepare, Script: prepareScript,
-		Args:    append(unitArgs(t), strconv.Itoa(session), seconds(i.opt.ScanBudget), seconds(i.opt.RecoveryWait), word),
+		Args:    append(unitArgs(t), strconv.Itoa(session), seconds(i.opt.ScanBudget), seconds(i.opt.RecoveryWait), word(purge, "purge")),
 		Timeout: i.opt.ScanBudget + i.opt.RecoveryWait + grace,
 	}
 }
 
-// loginCmd logs in at one portal and makes the unit appear. The portal is
-// probed first when there are others: a dead one would cost the whole login
-// time-out, a probe only a moment, but targets log it as a broken login.
-func (i *Initiator) loginCmd(t onevolume.Target, p onevolume.Portal) command.Cmd {
-	limit := time.Duration(i.opt.LoginRetries+1)*(i.opt.LoginTimeout+2*time.Second) + 10*time.Second
-	probe, secret := "", ""
-	if len(t.Portals) > 1 {
-		probe = "probe"
-	}
-	lines := secretLines(t.CHAP)
-	if len(lines) > 0 {
-		secret = "secret"
-	}
+// loginCmd logs in at one portal and makes the unit appear; if first, only
+// when there is no session with the target yet. The portal is probed when
+// there are others: a dead one would cost the whole login time-out, a probe
+// only a moment, but targets log it as a broken login.
+func (i *Initiator) loginCmd(t onevolume.Target, p onevolume.Portal, first bool) command.Cmd {
+	limit := time.Duration(i.opt.LoginRetries+1) * (i.opt.LoginTimeout + 2*time.Second)
 	args := append(unitArgs(t), seconds(i.opt.ScanBudget),
-		p.String(), p.Addr().String(), port(p), seconds(limit), probe, secret)
+		p.String(), p.Addr().String(), port(p), word(first, "first"),
+		word(len(t.Portals) > 1, "probe"), mark)
 	return command.Cmd{
 		Name: NameLogin, Script: loginScript,
-		Args:    append(args, i.settings(t)...),
-		Stdin:   lines,
+		Args:    args,
+		Stdin:   i.record(t.CHAP),
 		Timeout: limit + i.opt.ScanBudget + grace,
 	}
 }
 
-// settings are the options of the node record that no secret is in.
-func (i *Initiator) settings(t onevolume.Target) []string {
-	var args []string
-	set := func(name, value string) { args = append(args, "-n", name, "-v", value) }
+// mark is what node.session.err_timeo.tgt_reset_timeout is set to: a second
+// more than everybody's default. The kernel shows it with the session, which
+// proves that the session was made by our lines.
+const mark = "31"
+
+// record is what is added to the node record that iscsiadm makes from the
+// host's defaults: our settings, and the credentials, which must be in no
+// argument list.
+func (i *Initiator) record(c onevolume.CHAP) command.Secret {
+	var b strings.Builder
+	set := func(name, value string) { b.WriteString(name + " = " + value + "\n") }
 	// Only the unit we ask for may appear.
 	set("node.session.scan", "manual")
 	// After a reboot the daemon knows best what belongs on the host.
@@ -106,27 +113,15 @@ func (i *Initiator) settings(t onevolume.Target) []string {
 	set("node.session.initial_login_retry_max", strconv.Itoa(i.opt.LoginRetries))
 	set("node.conn[0].timeo.login_timeout", seconds(i.opt.LoginTimeout))
 	set("node.session.timeo.replacement_timeout", seconds(i.opt.ReplacementTimeout))
-	if t.CHAP.User != "" && t.CHAP.UserIn == "" {
-		// The host's iscsid.conf may have a pair for all targets.
-		set("node.session.auth.username_in", "")
-		set("node.session.auth.password_in", "")
+	set("node.session.err_timeo.tgt_reset_timeout", mark)
+	if c.User != "" {
+		set("node.session.auth.authmethod", "CHAP")
+		set("node.session.auth.username", c.User)
+		set("node.session.auth.password", c.Secret)
 	}
-	return args
-}
-
-// secretLines are the lines of the node record with the credentials.
-func secretLines(c onevolume.CHAP) command.Secret {
-	if c.User == "" {
-		return nil
-	}
-	var b strings.Builder
-	line := func(name, value string) { b.WriteString("node.session.auth." + name + " = " + value + "\n") }
-	line("authmethod", "CHAP")
-	line("username", c.User)
-	line("password", c.Secret)
 	if c.UserIn != "" {
-		line("username_in", c.UserIn)
-		line("password_in", c.SecretIn)
+		set("node.session.auth.username_in", c.UserIn)
+		set("node.session.auth.password_in", c.SecretIn)
 	}
 	return command.Secret(b.String())
 }

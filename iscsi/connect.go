@@ -3,6 +3,7 @@ package iscsi
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"onevolume"
@@ -38,18 +39,7 @@ type connecting struct {
 }
 
 func (c *connecting) connect(ctx context.Context) (Device, error) {
-	rep, err := c.look(ctx, c.h, c.t)
-	if err != nil {
-		return Device{}, err
-	}
-	if err := c.held(rep); err != nil {
-		return Device{}, err
-	}
-	if s := rep.best(c.t); s != nil {
-		rep, err = c.prepare(ctx, s, false)
-	} else {
-		rep, err = c.login(ctx)
-	}
+	rep, err := c.appear(ctx)
 	if err != nil {
 		return Device{}, err
 	}
@@ -63,6 +53,28 @@ func (c *connecting) connect(ctx context.Context) (Device, error) {
 		return dev, err
 	}
 	return c.judge(rep, c.session)
+}
+
+// appear brings the device about, by the session that is there or a new one.
+// Most often there is none, so the first question is a login at once if so.
+func (c *connecting) appear(ctx context.Context) (*report, error) {
+	if err := check(c.t); err != nil {
+		return nil, err
+	}
+	rep, err := c.run(ctx, "log in to", c.loginCmd(c.t, c.t.Portals[0], true))
+	switch {
+	case err != nil:
+		return nil, err
+	case rep.tried("probe") || rep.tried("new"):
+		return c.login(ctx, rep)
+	}
+	if err := c.held(rep); err != nil {
+		return nil, err
+	}
+	if s := rep.best(c.t); s != nil {
+		return c.prepare(ctx, s, false)
+	}
+	return c.login(ctx, nil)
 }
 
 // prepare makes the unit appear in a session that is there.
@@ -86,7 +98,7 @@ func (c *connecting) prepare(ctx context.Context, s *session, purge bool) (*repo
 		if err := c.leave(ctx, now); err != nil {
 			return nil, err
 		}
-		return c.login(ctx)
+		return c.login(ctx, nil)
 	}
 	return rep, nil
 }
@@ -108,15 +120,17 @@ func (c *connecting) leave(ctx context.Context, s *session) error {
 	return err
 }
 
-// login tries the portals in their order. A script that fails leaves nothing
-// behind.
-func (c *connecting) login(ctx context.Context) (*report, error) {
+// login tries the portals in their order; rep is what came of the first, if
+// that was tried already. A script that fails leaves nothing behind.
+func (c *connecting) login(ctx context.Context, rep *report) (*report, error) {
 	var failed []string
 	var last *onevolume.Error
-	for _, p := range c.t.Portals {
-		rep, err := c.run(ctx, "log in to", c.loginCmd(c.t, p))
-		if err != nil {
-			return nil, err
+	for n, p := range c.t.Portals {
+		if n > 0 || rep == nil {
+			var err error
+			if rep, err = c.run(ctx, "log in to", c.loginCmd(c.t, p, false)); err != nil {
+				return nil, err
+			}
 		}
 		code := rep.code("login")
 		if s := sessionAt(rep, p); s != nil && rep.tried("login") && (code == 0 || code == exitSessExists) {
@@ -148,22 +162,25 @@ func (c *connecting) refusal(rep *report) (outcome, string) {
 	if c.sudoRefused() {
 		return outcome{code: onevolume.Refused, stop: true, hint: hintSudo}, "sudo refuses the user" + c.said()
 	}
-	for _, d := range rep.did {
+	for _, d := range slices.Backward(rep.did) {
 		switch {
 		case d.code == 0 || d.what == "login" && d.code == exitSessExists:
 			continue
 		case d.what == "probe":
 			return meaning(exitTransTimeout), "nobody listens there" + c.said()
-		case d.what == "secret":
+		case d.what == "set":
 			return outcome{code: onevolume.Refused, stop: true, hint: "the record data base must be in /etc/iscsi/nodes or /var/lib/iscsi/nodes"},
-				"the credentials could not be written to the node record" + c.said()
+				"the settings could not be written to the node record" + c.said()
+		case d.what == "hidden":
+			return outcome{code: onevolume.Refused, hint: "delete it: iscsiadm -m node -T " + string(c.t.IQN) + " -o delete"},
+				"another node record of this portal goes before ours"
 		case d.what == "forget":
 			continue
 		}
 		o := meaning(d.code)
 		why := o.text
 		if rep.initiator != "" {
-			why += ", which is " + rep.initiator
+			why += "; the host is " + rep.initiator
 		}
 		if d.what != "login" {
 			why += " (making the node record)"

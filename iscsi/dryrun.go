@@ -18,18 +18,11 @@ func (i *Initiator) ConnectCommands(t onevolume.Target) []command.Cmd {
 	node := func(words ...string) command.Cmd {
 		return root(append([]string{"iscsiadm", "-m", "node", "-T", string(t.IQN), "-p", p.String()}, words...)...)
 	}
-	list := []command.Cmd{
-		node("-o", "new"),
-		node(append([]string{"-o", "update"}, i.settings(t)...)...),
-	}
-	if lines := secretLines(t.CHAP); len(lines) > 0 {
-		c := root("tee", "-a", fmt.Sprintf("/etc/iscsi/nodes/%s/%s,%s", t.IQN, p.Addr(), port(p)))
-		c.Stdin = lines
-		list = append(list, c)
-	}
+	set := root("tee", "-a", fmt.Sprintf("/etc/iscsi/nodes/%s/%s,%s", t.IQN, p.Addr(), port(p)))
+	set.Stdin = i.record(t.CHAP)
 	scan := root("tee", "/sys/class/scsi_host/host<H>/scan")
-	scan.Stdin = command.Secret(fmt.Sprintf("0 0 %d\n", t.LUN))
-	return append(list, node("--login"), scan)
+	scan.Stdin, scan.Plain = command.Secret(fmt.Sprintf("0 0 %d\n", t.LUN)), true
+	return []command.Cmd{node("-o", "new"), set, node("--login"), scan}
 }
 
 // ReleaseCommands gives the commands with which Release changes the host in
@@ -40,7 +33,7 @@ func (i *Initiator) ReleaseCommands(t onevolume.Target) []command.Cmd {
 		root("tee", fmt.Sprintf("/sys/class/iscsi_session/session<S>/device/target<H:C:T>/<H:C:T>:%d/delete", t.LUN)),
 		root("iscsiadm", "-m", "session", "-r", "<S>", "-u"),
 	}
-	list[1].Stdin = command.Secret("1\n")
+	list[1].Stdin, list[1].Plain = command.Secret("1\n"), true
 	for _, p := range t.Portals {
 		list = append(list, root("iscsiadm", "-m", "node", "-T", string(t.IQN), "-p", p.String(), "-o", "delete"))
 	}

@@ -29,7 +29,7 @@ const (
 	exitAgain         = 29
 	exitNotConnected  = 32
 	exitReqTimedOut   = 33
-	exitTimedOut      = 124 // our own: it did not end in time
+	exitTimedOut      = 124 // timeout(1): it did not end in time
 	exitNotFound      = 127 // the shell's: no such command
 )
 
@@ -70,7 +70,6 @@ var outcomes = map[int]outcome{
 	exitISCSIDComm:    {"iscsid does not answer", onevolume.Refused, true, hintISCSID},
 	exitISCSIDNotConn: {"iscsid is not running", onevolume.Refused, true, hintISCSID},
 	exitNoObjects:     {"the node record vanished", onevolume.Busy, true, hintBusy},
-	exitTimedOut:      {"iscsiadm did not end in time, and the login may still come through", onevolume.Unknown, true, hintISCSID},
 	exitNotFound:      {"iscsiadm is not installed", onevolume.Refused, true, "install open-iscsi on the host"},
 }
 

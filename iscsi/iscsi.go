@@ -91,7 +91,7 @@ func (i *Initiator) Path(t onevolume.Target) string {
 // Find gives the devices that the host has of the logical unit, in any
 // session with the target. None is no error. It changes nothing.
 func (i *Initiator) Find(ctx context.Context, h command.Host, t onevolume.Target) ([]Device, error) {
-	rep, err := i.look(ctx, h, t)
+	rep, err := i.look(ctx, h, t, false)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +106,10 @@ func (i *Initiator) Find(ctx context.Context, h command.Host, t onevolume.Target
 // and changes nothing. Codes as for Connect; Refused also when there is none.
 func (i *Initiator) Prove(ctx context.Context, h command.Host, t onevolume.Target, w Want) (Device, error) {
 	c := &call{Initiator: i, h: h, t: t, w: w}
-	rep, err := i.look(ctx, h, t)
+	if err := check(t); err != nil {
+		return Device{}, err
+	}
+	rep, err := c.run(ctx, "look at", lookCmd(t, false))
 	if err != nil {
 		return Device{}, err
 	}
@@ -118,13 +121,12 @@ func (i *Initiator) Prove(ctx context.Context, h command.Host, t onevolume.Targe
 }
 
 // look asks what there is.
-func (i *Initiator) look(ctx context.Context, h command.Host, t onevolume.Target) (*report, error) {
+func (i *Initiator) look(ctx context.Context, h command.Host, t onevolume.Target, brief bool) (*report, error) {
 	if err := check(t); err != nil {
 		return nil, err
 	}
 	c := &call{Initiator: i, h: h, t: t}
-	rep, err := c.run(ctx, "look at", lookCmd(t))
-	return rep, err
+	return c.run(ctx, "look at", lookCmd(t, brief))
 }
 
 // check refuses a target that could not be worked with. The characters of

@@ -30,7 +30,7 @@ func (i *Initiator) ReleaseForced(ctx context.Context, h command.Host, t onevolu
 
 func (i *Initiator) releaseAll(ctx context.Context, h command.Host, t onevolume.Target, mode string) error {
 	c := &call{Initiator: i, h: h, t: t}
-	rep, err := i.look(ctx, h, t)
+	rep, err := i.look(ctx, h, t, true)
 	if err != nil {
 		return err
 	}

@@ -188,7 +188,7 @@ func TestScriptsRunWhatIsShown(t *testing.T) {
 	for _, c := range i.ConnectCommands(tg)[:3] { // the scan needs a session
 		want = append(want, plain(c.String()))
 	}
-	if got := runScript(t, loginScript, i.loginCmd(tg, portal).Args...); !slices.Equal(got, want) {
+	if got := runScript(t, loginScript, i.loginCmd(tg, portal, true).Args...); !slices.Equal(got, want) {
 		t.Errorf("login ran\n%s\nnot\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 	cmds := i.ReleaseCommands(tg)
@@ -196,7 +196,7 @@ func TestScriptsRunWhatIsShown(t *testing.T) {
 	if got := runScript(t, releaseScript, i.releaseCmd(tg, orderly, nil, tg.Portals).Args...); !slices.Equal(got, want) {
 		t.Errorf("release ran %q, not %q", got, want)
 	}
-	if got := runScript(t, lookScript, lookCmd(tg).Args...); !slices.Equal(got, []string{""}) {
+	if got := runScript(t, lookScript, lookCmd(tg, false).Args...); !slices.Equal(got, []string{""}) {
 		t.Errorf("look ran %q as root", got)
 	}
 }

@@ -174,9 +174,13 @@ func (a *answer) login() {
 	if err != nil {
 		a.h.array.t.Errorf("iscsitest: %v", err)
 	}
-	a.args = a.args[3:] // address, port, limit
+	a.args = a.args[2:] // address, port
+	first := a.next() == "first"
 	probe := a.next() == "probe"
-	a.next() // whether there are secrets: see stdin
+	if first && len(a.ours()) > 0 {
+		a.look()
+		return
+	}
 	if probe {
 		code := 0
 		if a.h.array.down[portal] {
@@ -210,17 +214,11 @@ func (a *answer) attempt(portal onevolume.Portal) *session {
 	}
 	record := map[string]string{}
 	a.h.records[key(a.iqn, portal.String())] = record
-	for i := 0; i+3 < len(a.args); i += 4 {
-		record[a.args[i+1]] = a.args[i+3]
+	for line := range strings.Lines(a.stdin) {
+		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " = ")
+		record[name] = value
 	}
-	a.did("update", 0)
-	if a.stdin != "" {
-		for line := range strings.Lines(a.stdin) {
-			name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " = ")
-			record[name] = value
-		}
-		a.did("secret", 0)
-	}
+	a.did("set", 0)
 	const auth = "node.session.auth."
 	code := a.h.array.login(a.iqn, portal, onevolume.CHAP{
 		User: record[auth+"username"], Secret: record[auth+"password"],

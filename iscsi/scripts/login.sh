@@ -1,19 +1,16 @@
 # shellcheck shell=sh disable=SC2034,SC2154
-# Args: IQN LUN ALT BUDGET PORTAL ADDRESS PORT LIMIT PROBE SECRET, then the
-# settings of the node record as -n NAME -v VALUE. Standard input: lines for
-# the record that no argument list may show, when SECRET is "secret". Logs in
-# and makes the disk appear. What fails leaves no record behind.
-iqn=$1 lun=$2 alt=$3 budget=$4 portal=$5 addr=$6 port=$7 limit=$8 probe=$9
+# Args: IQN LUN ALT BUDGET PORTAL ADDRESS PORT FIRST PROBE MARK. Standard
+# input: lines for the node record, which no argument list shows. Logs in and
+# makes the disk appear. What fails leaves no record behind. With FIRST
+# "first" it only looks, as look.sh does, when there is any session already.
+iqn=$1 lun=$2 alt=$3 budget=$4 portal=$5 addr=$6 port=$7 first=$8 probe=$9
 shift 9
-secret=$1
-shift
+mark=$1
 lines=
-if [ "$secret" = secret ]; then
-	while IFS= read -r line; do
-		lines="$lines$line
+while IFS= read -r line; do
+	lines="$lines$line
 "
-	done
-fi
+done
 
 # node ARG…: iscsiadm on the record of our target at our portal.
 node() {
@@ -28,52 +25,129 @@ patient() {
 		rc=$?
 		case $rc in
 		6 | 28 | 29) sleep 0.3 ;;
-		*) break ;;
+		*) return ;;
 		esac
 	done
 }
 
-# write_secrets: behind the record's lines, where they overrule those before.
-# A record made by -o new has no portal group tag and is one file; where the
-# data base lies depends on the distribution.
-write_secrets() {
+# set_up: adds our lines to the record, where they overrule those before. A
+# record made by -o new has no portal group tag and is one file; where the
+# data base lies depends on the distribution. That the lines took effect is
+# seen from the session (proven).
+set_up() {
 	rc=1
-	for db in /var/lib/iscsi/nodes /etc/iscsi/nodes; do
-		[ -d $db ] || continue
-		printf %s "$lines" | $SUDO tee -a "$db/$iqn/$addr,$port" >/dev/null
+	for db in /var/lib/iscsi /etc/iscsi; do
+		[ $db = /etc/iscsi ] || [ -d $db/nodes ] || continue
+		printf %s "$lines" | $SUDO tee -a "$db/nodes/$iqn/$addr,$port" >/dev/null
 		rc=$?
 		[ $rc != 0 ] || return
 	done
 }
 
-# attempt SETTING…: record and login, once.
+# attempt: record and login, once. The session's directory is in $s then.
 attempt() {
 	patient -o new
 	echo "did new $rc"
 	[ $rc = 0 ] || return
-	patient -o update "$@"
-	echo "did update $rc"
-	[ $rc = 0 ] || return
-	if [ -n "$lines" ]; then
-		write_secrets
-		echo "did secret $rc"
-		[ $rc = 0 ] || return
+	if [ -n "$blank" ]; then
+		patient -o update -n node.session.auth.username_in -v '' -n node.session.auth.password_in -v ''
 	fi
-	bounded "$limit" node --login
+	set_up
+	echo "did set $rc"
+	[ $rc = 0 ] || return
+	# iscsid gives up by itself, after the times in the record.
+	node --login
+	rc=$?
 	echo "did login $rc"
-	# Somebody was faster, or a login long given up has come through.
-	[ $rc != 15 ] || rc=0
+	s=
+	case $rc in
+	0) find_ours ;;
+	15)
+		# Somebody was faster, or a login long given up has come through.
+		mark='' rc=0
+		find_ours
+		;;
+	esac
 }
 
-# hidden: whether another record of the same portal, made by a discovery, is
-# the one that counts. Ours has no portal group tag.
-hidden() {
-	tag=$($SUDO iscsiadm -m node -T "$iqn" -p "$portal" -o show </dev/null 2>/dev/null | grep '^node\.tpgt = ')
-	[ -n "$tag" ] && [ "$tag" != "node.tpgt = -1" ]
+# find_ours: the session that goes to the portal. Its record was made with
+# the name as it is, and this is cheaper than a process.
+find_ours() {
+	for f in /sys/class/iscsi_session/session*/targetname; do
+		attr "$f"
+		[ "$v" = "$iqn" ] || continue
+		s=${f%/targetname}
+		at=/sys/class/iscsi_connection/connection${s##*/session}:0
+		attr "$at/persistent_address"
+		[ "$v" = "$addr" ] || continue
+		attr "$at/persistent_port"
+		[ "$v" != "$port" ] || return 0
+	done
+	s=
+	return 1
 }
 
+# proven: whether the session shows the mark that is in our lines. If not,
+# another record of this portal, made by a discovery, went before ours, and
+# the session is not what we asked for.
+proven() {
+	[ -n "$s" ] && [ -n "$mark" ] || return 0
+	attr "$s/tgt_reset_tmo"
+	[ -n "$v" ] && [ "$v" != "$mark" ] || return 0
+	echo "did hidden 1"
+	$SUDO iscsiadm -m session -r "${s##*/session}" -u </dev/null >/dev/null
+	s=
+	return 1
+}
+
+# again: whether to try once more, after a login that did not go by our lines.
+again() {
+	case $rc in
+	0) proven && return 1 ;;
+	24)
+		# The record that counts: ours has no portal group tag. And the
+		# host's iscsid.conf may ask all targets to prove themselves,
+		# which shows as credentials that our lines do not have.
+		shown=$($SUDO iscsiadm -m node -T "$iqn" -p "$portal" -o show </dev/null 2>/dev/null | grep -E '^node\.(tpgt|session\.auth\.username_in) = ')
+		case $shown in
+		*"node.tpgt = -1"*"username_in = <empty>"*) return 1 ;;
+		*"node.tpgt = -1"*)
+			case $lines in *username_in*) return 1 ;; esac
+			blank=blank
+			;;
+		esac
+		;;
+	*) return 1 ;;
+	esac
+	patient -o delete
+}
+
+# log_in: all of it.
+log_in() {
+	blank=
+	attempt
+	if again; then
+		attempt
+		[ $rc != 0 ] || proven || rc=1
+	fi
+	[ $rc != 0 ] || return 0
+	us=
+	case $rc in
+	19 | 24) us=$($SUDO cat /etc/iscsi/initiatorname.iscsi </dev/null 2>/dev/null | grep '^InitiatorName=') ;;
+	esac
+	[ -z "$us" ] || echo "initiator ${us#InitiatorName=}"
+	patient -o delete
+	echo "did forget $rc"
+	return 1
+}
+
+found=
+[ "$first" != first ] || find_sessions
 rc=0
-if [ "$probe" = probe ]; then
+if [ -n "$found" ]; then
+	disks
+	rc=1
+elif [ "$probe" = probe ]; then
 	# shellcheck disable=SC2016 # for bash, which knows how to connect
 	timeout 3 bash -c 'exec 3<>"/dev/tcp/$1/$2"' probe "$addr" "$port" </dev/null
 	rc=$?
@@ -81,33 +155,13 @@ if [ "$probe" = probe ]; then
 	# Only what says that nobody is there counts, not that bash is not.
 	case $rc in 1 | 124) ;; *) rc=0 ;; esac
 fi
-if [ $rc = 0 ]; then
-	attempt "$@"
-	if [ $rc = 24 ] && [ -n "$lines" ] && hidden; then
-		patient -o delete
-		attempt "$@"
-	fi
-	if [ $rc != 0 ]; then
-		case $rc in
-		19 | 24)
-			us=$($SUDO cat /etc/iscsi/initiatorname.iscsi </dev/null 2>/dev/null | grep '^InitiatorName=')
-			[ -z "$us" ] || echo "initiator ${us#InitiatorName=}"
-			;;
-		esac
-		patient -o delete
-		echo "did forget $rc"
+if [ $rc = 0 ] && log_in; then
+	if [ -n "$s" ]; then
+		appear "$s" "$budget"
+		devices "$s"
+		found=$s/targetname
 	else
-		for f in $(ours); do
-			s=${f%/targetname}
-			c=/sys/class/iscsi_connection/connection${s##*/session}:0
-			attr "$c/persistent_address"; at=$v
-			attr "$c/persistent_port"
-			if [ "$at,$v" = "$addr,$port" ]; then
-				appear "$s" "$budget"
-				devices "$s"
-				break
-			fi
-		done
+		find_sessions
 	fi
 fi
 sessions

@@ -16,5 +16,6 @@ if [ "$v" = LOGGED_IN ]; then
 	appear "$s" "$5"
 	devices "$s"
 fi
+find_sessions
 sessions
 echo end

@@ -3,17 +3,21 @@
 # Takes the unit's disks off the sessions, logs out of those that no other
 # disk needs, and deletes the records of the portals. MODE "force" goes on
 # when a disk cannot be flushed; "disk" leaves sessions and records alone.
-iqn=$1 lun=$2 alt=$3 limit=$4 mode=$5 count=$6
+iqn=$1 lun=$2 alt=$3 limit=$4 mode=$5 count=$6 brief=brief
 shift 6
 
 # flush UNIT-DIR
 flush() {
 	for p in "$1"/block/*; do
 		[ -e "$p" ] || continue
+		# timeout(1) waits for what it cannot kill: a root process, or one
+		# that hangs in the kernel. So it gets a shell to kill, and the
+		# flush goes on without us.
 		# shellcheck disable=SC2086 # "sudo -n" or nothing
-		bounded "$limit" $SUDO blockdev --flushbufs "/dev/${p##*/}"
+		timeout "$limit" sh -c '"$@"; exit $?' flush $SUDO blockdev --flushbufs "/dev/${p##*/}" </dev/null
+		rc=$?
 		echo "did flush $rc"
-		[ $rc = 0 ] || [ -n "$mode" ] || [ ! -e "$p" ] || return 1
+		[ "$rc" = 0 ] || [ -n "$mode" ] || [ ! -e "$p" ] || return 1
 	done
 }
 
@@ -91,8 +95,7 @@ if take_off "$@"; then
 		done
 	done
 fi
+find_sessions
 sessions
-for f in $(ours); do
-	devices "${f%/targetname}"
-done
+disks
 echo end

@@ -16,10 +16,15 @@ now() {
 	now=${v%.*}${v#*.}
 }
 
-# ours: the directories of the sessions with the target. The kernel shows the
-# name as the node record had it, so an old one may be in upper case.
-ours() {
-	grep -lsixF -e "$iqn" /sys/class/iscsi_session/session*/targetname
+# find_sessions: the sessions with the target, as the paths of their files
+# targetname, in $found. The kernel shows the name as the node record had it,
+# so that of somebody else's may be in upper case.
+find_sessions() {
+	found=
+	for f in /sys/class/iscsi_session/session*/targetname; do
+		[ ! -e "$f" ] || found=$(grep -lsixF -e "$iqn" /sys/class/iscsi_session/session*/targetname)
+		return 0
+	done
 }
 
 # session DIR: one line on the session, one on each logical unit that the
@@ -49,10 +54,15 @@ session() {
 	done
 }
 
-# sessions: every session with the target.
+# sessions and disks: all that $found names.
 sessions() {
-	for f in $(ours); do
-		session "${f%/targetname}"
+	for f in $found; do
+		[ ! -e "$f" ] || session "${f%/targetname}"
+	done
+}
+disks() {
+	for f in $found; do
+		devices "${f%/targetname}"
 	done
 }
 
@@ -103,21 +113,27 @@ users() {
 	return 0
 }
 
-# reads DISK: whether its first block can be read past the page cache.
+# reads DISK: whether its first block can be read past the page cache. A read
+# that hangs cannot be interrupted, so no timeout(1) could help.
 reads() {
-	timeout 20 dd "if=/dev/$1" of=/dev/null bs=4096 count=1 iflag=direct status=none </dev/null
+	dd "if=/dev/$1" of=/dev/null bs=4096 count=1 iflag=direct status=none </dev/null
 	echo "read $?"
 }
 
-# device SESSION-DIR UNIT-DIR: everything about one disk. What sysfs knows is
-# read while udev is still at work. Only when it is done has the disk its
-# group, and whatever udev's rules start has laid hands on it.
+# device SESSION-DIR UNIT-DIR: everything about one disk, or who uses it if
+# $brief is set. What sysfs knows is read while udev is still at work. Only
+# when it is done has the disk its group, and whatever udev's rules start has
+# laid hands on it.
 device() {
 	for p in "$2"/block/*; do
 		[ -e "$p" ] || return 0
 		disk=${p##*/}
 	done
 	echo "device ${1##*/session} ${2##*/} $disk"
+	if [ -n "${brief-}" ]; then
+		users "$disk"
+		return
+	fi
 	identity "$2" "$disk"
 	link "$1" "${2##*:}"
 	if [ -n "${patience-}" ]; then
@@ -144,7 +160,7 @@ await_link() {
 # poll: a pause that is short the first times, $polls counts them.
 poll() {
 	polls=$((polls + 1))
-	if [ $polls -lt 20 ]; then sleep 0.03; else sleep 0.25; fi
+	if [ $polls -lt 40 ]; then sleep 0.05; else sleep 0.25; fi
 }
 
 # devices SESSION-DIR: every disk of the logical unit in the session.
@@ -152,26 +168,4 @@ devices() {
 	for u in "$1"/device/target*/*:*:*:"$lun" "$1"/device/target*/*:*:*:"$alt"; do
 		[ ! -e "$u" ] || device "$1" "$u"
 	done
-}
-
-# bounded SECONDS COMMAND…: the command's exit status in $rc, or 124 when it
-# has not ended by then; it is left alone then. timeout(1) cannot do this: it
-# waits for what it cannot kill, such as a root process or a hung disk.
-bounded() {
-	now
-	limit=$((now + $1 * 100))
-	shift
-	("$@") &
-	child=$!
-	polls=0
-	while kill -0 $child 2>/dev/null; do
-		now
-		if [ "$now" -ge "$limit" ]; then
-			rc=124
-			return
-		fi
-		poll
-	done
-	wait $child
-	rc=$?
 }
