@@ -284,7 +284,8 @@ func (c *cloud) untouched(volume string) {
 // pattern has the guest write a text to the disk with the serial number.
 func (c *cloud) pattern(vm int, serial, text string) {
 	c.t.Helper()
-	out, code := c.Guest(vm, fmt.Sprintf("echo %s | dd of=$(disk %s) bs=512 seek=100 conv=sync,fsync", text, serial))
+	out, code := c.Guest(vm, fmt.Sprintf("for i in $(seq 50); do d=$(disk %s) && break; sleep 0.2; done; echo %s | dd of=$d bs=512 seek=100 conv=sync,fsync",
+		serial, text)) // the guest may need a moment to see a new disk
 	if code != 0 {
 		c.t.Fatalf("the guest could not write: %s", out)
 	}

@@ -150,8 +150,8 @@ func TestDeviceInAnotherDomain(t *testing.T) {
 	other.must("create", "--name", "filler", "--iqn", "iqn.2026-11.org.example:filler", "--portal", "10.0.0.1", "--size", "1")
 	other.volume("same", "open1", 1, 64)
 	c.pattern(17, "onevolume-0", "not-yours")
-	// VM 17 has the device under another serial: as VM 20 does not run, ask for 17 itself.
-	other.refused([]string{"attach", "17", "--volume", "same"}, "one-17")
+	// VM 17 has the device under another serial number.
+	other.refused([]string{"attach", "17", "--volume", "same"}, "one-17", "onevolume-0")
 	if !c.holds("open1", 1, "not-yours") || len(c.Sessions("host01")) != 1 {
 		t.Error("the first attachment was harmed")
 	}

@@ -16,9 +16,9 @@ func (r *run) attachSteps() []step {
 	var (
 		dom hypervisor.Domain
 		dev iscsi.Device
-		// nothing says that connect failed and, as it promises, left the
-		// host as it was: then there is nothing to take back.
-		nothing bool
+		// These say that connect or plug failed and, as they promise, left
+		// things as they were: then there is nothing to take back.
+		nothing, unplugged bool
 	)
 	return []step{
 		{Name: "domain", Do: func(ctx context.Context, f *facts) (err error) {
@@ -37,9 +37,20 @@ func (r *run) attachSteps() []step {
 			return r.takeBackConnect(ctx, dev)
 		}},
 		{Name: "plug", Do: func(ctx context.Context, f *facts) error {
-			return r.plug(ctx, f, dom, dev)
+			err := r.plug(ctx, f, dom, dev)
+			code := onevolume.CodeOf(err)
+			unplugged = err != nil && !cutOff(err) && code != onevolume.Unknown && code != onevolume.Busy
+			return err
 		}, Undo: func(ctx context.Context, f *facts) error {
-			return r.unplug(ctx, r.op.VM.Host, dev.Path)
+			if unplugged {
+				return nil
+			}
+			// The serial number is ours alone; the path may be another's disk.
+			source := dev.Path
+			if r.driver.Can().Serial {
+				source = ""
+			}
+			return r.unplug(ctx, r.op.VM.Host, source)
 		}},
 	}
 }
