@@ -132,9 +132,9 @@ func (c *connecting) login(ctx context.Context, rep *report) (*report, error) {
 				return nil, err
 			}
 		}
-		code := rep.code("login")
-		if s := sessionAt(rep, p); s != nil && rep.tried("login") && (code == 0 || code == exitSessExists) {
-			c.session, c.made = s.id, code == 0
+		if s := sessionAt(rep, p); s != nil {
+			c.session = s.id
+			c.made = s.id == rep.made || rep.made == 0 && rep.tried("login") && rep.code("login") == 0
 			c.fresh = len(rep.fresh) > 0
 			if rep.in(s.id, c.t.LUN) == nil && len(rep.fresh) == 0 {
 				// The script did not know the session by its portal.

@@ -17,6 +17,7 @@ type report struct {
 	disks     []disk
 	did       []did
 	fresh     []int  // sessions in which the unit was not there before
+	made      int    // the session that was made; 0 for none
 	kept      []int  // sessions that other disks need
 	stuck     string // the unit that the kernel would not forget
 	initiator string // the host's own name, where the target may not know it
@@ -127,6 +128,10 @@ func (r *report) line(line string) error {
 		} else {
 			r.kept = append(r.kept, id)
 		}
+		return err
+	case "made":
+		id, err := strconv.Atoi(value)
+		r.made = id
 		return err
 	case "stuck":
 		r.stuck = value

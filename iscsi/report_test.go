@@ -16,6 +16,7 @@ import (
 const recorded = `did new 0
 did update 0
 did login 0
+made 3
 fresh 3
 did scan 0
 device 3 0:0:0:1 sda
@@ -48,7 +49,7 @@ func TestParse(t *testing.T) {
 	if !slices.Equal(d.Holders, want) {
 		t.Errorf("%q", d.Holders)
 	}
-	if d.Identity.Serial != "beaf11" || d.Size != 64*onevolume.MiB || !d.Fresh || d.Portal.String() != "10.79.0.1:3260" || d.Number != "8:0" {
+	if d.Identity.Serial != "beaf11" || d.Size != 64*onevolume.MiB || !d.Fresh || r.made != 3 || d.Portal.String() != "10.79.0.1:3260" || d.Number != "8:0" {
 		t.Errorf("%+v", d)
 	}
 	if r.code("login") != 0 || !r.tried("scan") || r.tried("secret") {

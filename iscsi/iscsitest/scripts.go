@@ -209,6 +209,11 @@ func (a *answer) login() {
 
 // attempt is the script's function of that name; it gives the session.
 func (a *answer) attempt(portal onevolume.Portal) *session {
+	for _, s := range a.ours() {
+		if s.portal == portal {
+			return s
+		}
+	}
 	if a.did("new", 0) != 0 {
 		return nil
 	}
@@ -227,20 +232,16 @@ func (a *answer) attempt(portal onevolume.Portal) *session {
 	if a.h.State.NoISCSId {
 		code = 20
 	}
-	var there *session
-	for _, s := range a.ours() {
-		if s.portal == portal {
-			there, code = s, 15
-		}
-	}
 	a.did("login", code)
-	switch {
-	case code == 0:
-		return a.h.newSession(a.iqn, portal)
-	case code == 19 || code == 24:
+	switch code {
+	case 0:
+		s := a.h.newSession(a.iqn, portal)
+		a.say("made %d", s.id)
+		return s
+	case 19, 24:
 		a.say("initiator iqn.2026-11.test:%s", a.h.name)
 	}
-	return there
+	return nil
 }
 
 func (a *answer) release() {

@@ -17,8 +17,8 @@ node() {
 	$SUDO iscsiadm -m node -T "$iqn" -p "$portal" "$@" </dev/null >/dev/null
 }
 
-# patient ARG…: the same, again while the record data base is busy (6), as
-# also after a crash that left half a record, or iscsid is (28, 29).
+# patient ARG…: the same, again while the record data base is busy (6), or
+# iscsid is (28, 29).
 patient() {
 	for _ in 1 2 3; do
 		node "$@"
@@ -30,42 +30,59 @@ patient() {
 	done
 }
 
-# set_up: adds our lines to the record, where they overrule those before. A
-# record made by -o new has no portal group tag and is one file; where the
-# data base lies depends on the distribution. That the lines took effect is
-# seen from the session (proven).
-set_up() {
+# write TEXT [-a]: writes or adds to the record. One made by -o new has no
+# portal group tag and is a single file; where the data base lies depends on
+# the distribution.
+write() {
 	rc=1
 	for db in /var/lib/iscsi /etc/iscsi; do
 		[ $db = /etc/iscsi ] || [ -d $db/nodes ] || continue
-		printf %s "$lines" | $SUDO tee -a "$db/nodes/$iqn/$addr,$port" >/dev/null
+		printf %s "$1" | $SUDO tee ${2:+"$2"} "$db/nodes/$iqn/$addr,$port" >/dev/null
 		rc=$?
 		[ $rc != 0 ] || return
 	done
 }
 
-# attempt: record and login, once. The session's directory is in $s then.
-attempt() {
+# create: makes the record. A host that lost its power may have kept an empty
+# file of an old one, which iscsiadm can then neither read, write nor delete
+# (6), until there is something in it.
+create() {
 	patient -o new
+	[ $rc = 6 ] || return
+	write "node.name = $iqn
+node.tpgt = -1
+node.conn[0].address = $addr
+node.conn[0].port = $port
+"
+	patient -o new
+}
+
+# attempt: record and login, once. The session's directory is in $s then.
+# Ours go behind the record's other lines, where they overrule those before.
+attempt() {
+	if find_ours; then
+		rc=0
+		return
+	fi
+	create
 	echo "did new $rc"
 	[ $rc = 0 ] || return
 	if [ -n "$blank" ]; then
 		patient -o update -n node.session.auth.username_in -v '' -n node.session.auth.password_in -v ''
 	fi
-	set_up
+	write "$lines" -a
 	echo "did set $rc"
 	[ $rc = 0 ] || return
 	# iscsid gives up by itself, after the times in the record.
 	node --login
 	rc=$?
 	echo "did login $rc"
-	s=
 	case $rc in
-	0) find_ours ;;
-	15)
-		# Somebody was faster, or a login long given up has come through.
-		mark='' rc=0
-		find_ours
+	# 15 where no session was: there are two records of the portal, and
+	# iscsiadm tried both.
+	0 | 15)
+		rc=0
+		find_ours && made=${s##*/session}
 		;;
 	esac
 }
@@ -87,16 +104,16 @@ find_ours() {
 	return 1
 }
 
-# proven: whether the session shows the mark that is in our lines. If not,
-# another record of this portal, made by a discovery, went before ours, and
-# the session is not what we asked for.
+# proven: whether the session that we made shows the mark in our lines. If
+# not, another record of this portal, made by a discovery, went before ours,
+# and the session is not what we asked for.
 proven() {
-	[ -n "$s" ] && [ -n "$mark" ] || return 0
+	[ -n "$made" ] || return 0
 	attr "$s/tgt_reset_tmo"
 	[ -n "$v" ] && [ "$v" != "$mark" ] || return 0
 	echo "did hidden 1"
-	$SUDO iscsiadm -m session -r "${s##*/session}" -u </dev/null >/dev/null
-	s=
+	$SUDO iscsiadm -m session -r "$made" -u </dev/null >/dev/null
+	made=
 	return 1
 }
 
@@ -124,13 +141,16 @@ again() {
 
 # log_in: all of it.
 log_in() {
-	blank=
+	blank='' made=''
 	attempt
 	if again; then
 		attempt
 		[ $rc != 0 ] || proven || rc=1
 	fi
-	[ $rc != 0 ] || return 0
+	if [ $rc = 0 ]; then
+		[ -z "$made" ] || echo "made $made"
+		return 0
+	fi
 	us=
 	case $rc in
 	19 | 24) us=$($SUDO cat /etc/iscsi/initiatorname.iscsi </dev/null 2>/dev/null | grep '^InitiatorName=') ;;
