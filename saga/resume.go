@@ -66,9 +66,11 @@ func (g *Saga[S]) index(name string) int {
 
 // Forward carries a run on: all steps are done again from the first, each of
 // which looks before it acts, so that what is true now counts and not what
-// was true when the journal was written. s is the state to go on with.
+// was true when the journal was written. s is the state to go on with. When a
+// step fails, everything is taken back from the newest step that was ever
+// started, not only from the one that failed.
 func (g *Saga[S]) Forward(ctx context.Context, story *Story[S], s *S) error {
-	return g.forward(ctx, s, story.Committed)
+	return g.forward(ctx, s, story.Reached, story.Committed)
 }
 
 // Back takes a run back from the newest step that was started. The error is
@@ -81,7 +83,8 @@ func (g *Saga[S]) Back(ctx context.Context, story *Story[S], cause error) error 
 }
 
 // Legal says whether an event of a step may follow the one before it ("" for
-// none). A run that is resumed begins a step, or its undoing, again.
+// none). A run that is resumed begins a step, or its undoing, again; one that
+// could not be taken back may be carried on instead.
 func Legal(before, next onevolume.Event) bool {
 	for _, e := range legal[before] {
 		if e == next {
@@ -96,7 +99,7 @@ var legal = map[onevolume.Event][]onevolume.Event{
 	onevolume.StepStarted:   {onevolume.StepSucceeded, onevolume.StepFailed, onevolume.StepStarted, onevolume.UndoStarted},
 	onevolume.StepSucceeded: {onevolume.StepStarted, onevolume.UndoStarted},
 	onevolume.StepFailed:    {onevolume.StepStarted, onevolume.UndoStarted},
-	onevolume.UndoStarted:   {onevolume.UndoFinished, onevolume.UndoFailed, onevolume.UndoStarted},
-	onevolume.UndoFailed:    {onevolume.UndoStarted},
-	onevolume.UndoFinished:  {onevolume.UndoStarted},
+	onevolume.UndoStarted:   {onevolume.UndoFinished, onevolume.UndoFailed, onevolume.UndoStarted, onevolume.StepStarted},
+	onevolume.UndoFailed:    {onevolume.UndoStarted, onevolume.StepStarted},
+	onevolume.UndoFinished:  {onevolume.UndoStarted, onevolume.StepStarted},
 }

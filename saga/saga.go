@@ -84,24 +84,26 @@ type Saga[S any] struct {
 // Run does all steps in order. A nil error says that all of them succeeded;
 // else it is an *Undone, a *Stuck or a *Lost.
 func (g *Saga[S]) Run(ctx context.Context, s *S) error {
-	return g.forward(ctx, s, false)
+	return g.forward(ctx, s, -1, false)
 }
 
 // forward does all steps. The success of a step and the start of the next are
-// written together: one trip instead of two. committed says that a point of
-// no return lies behind the run already.
-func (g *Saga[S]) forward(ctx context.Context, s *S, committed bool) error {
+// written together: one trip instead of two. reached is the newest step that
+// an earlier run of them started, from which a failure must take back, -1
+// when there was none; committed says that a point of no return lies behind
+// them already.
+func (g *Saga[S]) forward(ctx context.Context, s *S, reached int, committed bool) error {
 	var done []onevolume.Entry
 	for i, step := range g.Steps {
 		if err := g.write(ctx, append(done, g.entry(step.Name, onevolume.StepStarted, ""))...); err != nil {
 			return err
 		}
 		if err := step.Do(ctx, s); err != nil {
-			return g.fail(ctx, s, i, committed, err)
+			return g.fail(ctx, s, i, max(i, reached), committed, err)
 		}
 		state, err := json.Marshal(s)
 		if err != nil {
-			return g.fail(ctx, s, i, committed, fmt.Errorf("state after step %s: %w", step.Name, err))
+			return g.fail(ctx, s, i, max(i, reached), committed, fmt.Errorf("state after step %s: %w", step.Name, err))
 		}
 		done = []onevolume.Entry{g.entry(step.Name, onevolume.StepSucceeded, string(state))}
 		committed = committed || step.NoReturn
@@ -109,14 +111,15 @@ func (g *Saga[S]) forward(ctx context.Context, s *S, committed bool) error {
 	return g.write(ctx, done...)
 }
 
-// fail records that step i failed and takes everything back, if it can be.
-// The caller's context may have ended; what is half done must not stay so.
-func (g *Saga[S]) fail(ctx context.Context, s *S, i int, committed bool, cause error) error {
+// fail records that step i failed and takes everything back from step reached
+// on, if it can be. The caller's context may have ended; what is half done
+// must not stay so.
+func (g *Saga[S]) fail(ctx context.Context, s *S, i, reached int, committed bool, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
 	defer cancel()
 	failed := g.entry(g.Steps[i].Name, onevolume.StepFailed, cause.Error())
 	if !committed {
-		return g.back(ctx, s, i, cause, failed)
+		return g.back(ctx, s, reached, cause, failed)
 	}
 	if err := g.write(ctx, failed); err != nil {
 		return errors.Join(cause, err)

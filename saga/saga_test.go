@@ -240,6 +240,23 @@ func TestResumedFailurePastNoReturnUndoesNothing(t *testing.T) {
 	}
 }
 
+// Going on begins at the first step; when that fails this time, what the dead
+// owner did after it must be taken back all the same.
+func TestResumedFailureTakesBackWhatWasReached(t *testing.T) {
+	w, j := newWorld(), &journal{dieAt: 4} // all is done, the last success is not on record
+	var s state
+	if err := build(w, j, "").Run(t.Context(), &s); !errors.Is(err, errDied) || len(w.things) != 3 {
+		t.Fatal(err, w.things)
+	}
+	j.dieAt = 0
+	w.failDo = "a"
+	err := resume(t, w, j, "forward")
+	var undone *saga.Undone
+	if !errors.As(err, &undone) || len(w.things) != 0 {
+		t.Errorf("got %v with %v left, want *Undone and nothing", err, w.things)
+	}
+}
+
 func TestReadRefusesWhatNoRunWrites(t *testing.T) {
 	g := build(newWorld(), &journal{}, "")
 	for name, entries := range map[string][]onevolume.Entry{

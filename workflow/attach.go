@@ -17,7 +17,8 @@ func (r *run) attachSteps() []step {
 		dom hypervisor.Domain
 		dev iscsi.Device
 		// These say that connect or plug failed and, as they promise, left
-		// things as they were: then there is nothing to take back.
+		// things as they were: then there is nothing to take back, unless
+		// an earlier owner of the operation did the step before us.
 		nothing, unplugged bool
 	)
 	return []step{
@@ -28,7 +29,7 @@ func (r *run) attachSteps() []step {
 		}},
 		{Name: "connect", Do: func(ctx context.Context, f *facts) (err error) {
 			dev, err = r.connect(ctx, f.Host, dom.Name)
-			nothing = err != nil && !dev.Fresh && !cutOff(err)
+			nothing = err != nil && !dev.Fresh && !cutOff(err) && !r.resumed
 			return err
 		}, Undo: func(ctx context.Context, f *facts) error {
 			if nothing {
@@ -39,7 +40,7 @@ func (r *run) attachSteps() []step {
 		{Name: "plug", Do: func(ctx context.Context, f *facts) error {
 			err := r.plug(ctx, f, dom, dev)
 			code := onevolume.CodeOf(err)
-			unplugged = err != nil && !cutOff(err) && code != onevolume.Unknown && code != onevolume.Busy
+			unplugged = err != nil && !cutOff(err) && code != onevolume.Unknown && code != onevolume.Busy && !r.resumed
 			return err
 		}, Undo: func(ctx context.Context, f *facts) error {
 			if unplugged {
@@ -50,7 +51,11 @@ func (r *run) attachSteps() []step {
 			if r.driver.Can().Serial {
 				source = ""
 			}
-			return r.unplug(ctx, r.op.VM.Host, source)
+			h, err := r.on(ctx, r.op.VM.Host)
+			if err != nil {
+				return err
+			}
+			return r.unplug(ctx, h, source)
 		}},
 	}
 }
@@ -125,11 +130,7 @@ func (r *run) plug(ctx context.Context, f *facts, dom hypervisor.Domain, dev isc
 }
 
 // unplug takes the disk out of the domain and waits until the guest lets go.
-func (r *run) unplug(ctx context.Context, host, source string) error {
-	h, err := r.on(ctx, host)
-	if err != nil {
-		return err
-	}
+func (r *run) unplug(ctx context.Context, h command.Host, source string) error {
 	return r.driver.Unplug(ctx, h, r.op.VM, hypervisor.Disk{
 		Serial: onevolume.Serial(r.vol.ID), Source: source,
 	}, r.Limits.Unplug)

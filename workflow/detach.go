@@ -13,7 +13,7 @@ import (
 // way back, only on.
 func (r *run) detachSteps() []step {
 	var dev iscsi.Device
-	steps := []step{{Name: "unplug", NoReturn: true, Do: r.letGo}}
+	steps := []step{{Name: "unplug", NoReturn: true, Do: r.letGo, Undo: r.stillThere}}
 	if r.op.Leave != onevolume.LeaveData {
 		steps = append(steps,
 			step{Name: "prove", Do: func(ctx context.Context, f *facts) (err error) {
@@ -54,7 +54,12 @@ func (r *run) places() []string {
 func (r *run) letGo(ctx context.Context, f *facts) error {
 	for _, host := range r.places() {
 		r.tell(Event{Text: "unplugging it from VM " + r.vmName()})
-		if err := r.unplug(ctx, host, r.vol.Attachment.Source); err != nil {
+		h, err := r.on(ctx, host)
+		if err != nil {
+			return err
+		}
+		r.asked = true
+		if err := r.unplug(ctx, h, r.vol.Attachment.Source); err != nil {
 			return err
 		}
 	}
@@ -63,6 +68,29 @@ func (r *run) letGo(ctx context.Context, f *facts) error {
 		r.note.State = onevolume.Wiping
 	}
 	return nil
+}
+
+// stillThere is what there is to undo when unplugging failed: nothing, as long
+// as the guest has the disk. When it has let go all the same, which an answer
+// that was lost does not tell, the detach must go on.
+func (r *run) stillThere(ctx context.Context, _ *facts) error {
+	if !r.asked && !r.resumed {
+		return nil
+	}
+	for _, host := range r.places() {
+		h, err := r.on(ctx, host)
+		if err != nil {
+			return err
+		}
+		dom, err := r.driver.Domain(ctx, h, r.op.VM)
+		if err != nil && onevolume.CodeOf(err) != onevolume.NotFound {
+			return err
+		}
+		if _, there := dom.Find(onevolume.Serial(r.vol.ID), r.vol.Attachment.Source); there {
+			return nil
+		}
+	}
+	return onevolume.Errorf(onevolume.Unknown, "VM %s has let go of volume %d", r.vmName(), r.vol.ID)
 }
 
 // reconnect proves the device again before it is overwritten: it may have

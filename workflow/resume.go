@@ -17,7 +17,7 @@ func (e *Engine) Resume(ctx context.Context, op onevolume.Operation, vol onevolu
 	driver, err := e.Driver(op.VM)
 	r := e.newRun(driver)
 	defer r.close()
-	r.op, r.vol = op, vol
+	r.op, r.vol, r.resumed = op, vol, true
 	if err != nil {
 		return r.end(ctx, &saga.Stuck{Step: "resume", Cause: err})
 	}

@@ -29,6 +29,11 @@ type run struct {
 	hosts  map[string]*link
 	note   onevolume.Note // goes with the next journal entry
 	facts  facts
+	// resumed says that another process had the operation before: what is on
+	// the host may be that one's work.
+	resumed bool
+	// asked says that a guest may have been asked to let go.
+	asked bool
 	// unlocked leaves out the lock on the host: a plan changes nothing.
 	unlocked bool
 }
@@ -106,13 +111,22 @@ func (r *run) end(ctx context.Context, err error) (Outcome, error) {
 		if ferr := r.Ledger.Finish(ctx, r.op.Ref(), e); ferr != nil {
 			return Outcome{}, errors.Join(undone.Cause, r.lost(ferr))
 		}
-		return Outcome{}, undone.Cause
+		return Outcome{}, settled(undone.Cause)
 	case errors.As(err, &stuck) && transient(stuck):
 		return Outcome{}, r.later(stuck)
 	case errors.As(err, &stuck):
 		return Outcome{}, r.park(ctx, stuck)
 	}
 	return Outcome{}, err
+}
+
+// settled is the error of an operation that was taken back. One whose command
+// had no answer is of the code Unknown no more: what came of it was looked at.
+func settled(cause error) error {
+	if onevolume.CodeOf(cause) != onevolume.Unknown {
+		return cause
+	}
+	return onevolume.Errorf(onevolume.Unreachable, "%w; everything was taken back", cause)
 }
 
 // finishTime bounds the closing of an operation.

@@ -1,0 +1,168 @@
+package workflow_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"onevolume"
+	"onevolume/blockdev"
+	"onevolume/command"
+	"onevolume/iscsi/iscsitest"
+)
+
+// place is where a disk of ours is.
+type place struct{ host, domain, target, source string }
+
+// plugged gives where the volumes' disks are: in any domain of any host.
+func (c *cloud) plugged() map[onevolume.VolumeID][]place {
+	found := map[onevolume.VolumeID][]place{}
+	for _, m := range c.hosts {
+		for _, name := range m.vms {
+			d, _ := m.virt.Domain(name)
+			for _, k := range d.Disks {
+				var id onevolume.VolumeID
+				if _, err := fmt.Sscanf(k.Serial, "onevolume-%d", &id); err == nil {
+					found[id] = append(found[id], place{m.name, name, k.Target, k.Source})
+				}
+			}
+		}
+	}
+	return found
+}
+
+// guard is asked before each command on a host: nothing that a guest has may
+// be overwritten.
+func (c *cloud) guard(on *machine, cmd command.Cmd) {
+	if cmd.Name != blockdev.NameWipe && cmd.Name != blockdev.NameFormat {
+		return
+	}
+	target := on.iscsi.UnitAt(cmd.Args[0])
+	for _, m := range c.hosts {
+		for _, name := range m.vms {
+			d, _ := m.virt.Domain(name)
+			for _, k := range d.Disks {
+				if u := m.iscsi.UnitAt(k.Source); u != nil && u == target {
+					c.Errorf("%s of %s, which is disk %s of %s on %s", cmd.Name, cmd.Args[0], k.Target, name, m.name)
+				}
+			}
+		}
+	}
+}
+
+// invariants asks for what must hold at every moment, whatever breaks, and,
+// once all is settled, for what must hold then.
+func (c *cloud) invariants(when string, settled bool) {
+	c.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	plugged := c.plugged()
+	busy := map[onevolume.IQN]bool{} // targets of which a volume is in use
+	for id, unit := range c.units {
+		// The test's context may be over before an operation is.
+		v, err := c.db.Volume(context.Background(), id) //nolint:usetesting // see above
+		if err != nil {
+			c.Errorf("%s: %v", when, err)
+			return
+		}
+		c.always(when, v, unit, plugged[id])
+		if settled {
+			c.atRest(when, v, unit, plugged[id])
+		}
+		busy[v.Target.IQN] = busy[v.Target.IQN] || !v.State.Free()
+	}
+	if !settled {
+		return
+	}
+	for _, m := range c.hosts {
+		for _, left := range m.iscsi.Left() {
+			if iqn := onevolume.IQN(strings.Fields(left)[1]); !busy[iqn] && !slices.Contains(c.strangers, iqn) {
+				c.Errorf("%s: %s has a %s", when, m.name, left)
+			}
+		}
+	}
+}
+
+// always is what must hold of a volume at every moment.
+func (c *cloud) always(when string, v onevolume.Volume, unit *iscsitest.Unit, in []place) {
+	c.Helper()
+	if len(in) > 1 {
+		c.Errorf("%s: volume %d is in several places: %v", when, v.ID, in)
+	}
+	for _, p := range in {
+		if v.State.Free() || v.State == onevolume.Wiping {
+			c.Errorf("%s: volume %d is %s and a disk of %s", when, v.ID, v.State, p.domain)
+		}
+		if u := c.machine(p.host).iscsi.UnitAt(p.source); u != unit {
+			c.Errorf("%s: %s of %s is not volume %d any more", when, p.source, p.domain, v.ID)
+		}
+	}
+	var status onevolume.Status
+	if v.Operation != 0 {
+		op, err := c.db.Operation(context.Background(), v.Operation) //nolint:usetesting // as in invariants
+		if err != nil {
+			c.Errorf("%s: %v", when, err)
+		}
+		status = op.Status
+	}
+	if v.State.Moving() != (status == onevolume.Running) {
+		c.Errorf("%s: volume %d is %s and its operation %q", when, v.ID, v.State, status)
+	}
+}
+
+// atRest is what must hold of a volume that no operation holds.
+func (c *cloud) atRest(when string, v onevolume.Volume, unit *iscsitest.Unit, in []place) {
+	c.Helper()
+	switch v.State {
+	case onevolume.Attached:
+		a := v.Attachment
+		if len(in) != 1 {
+			c.Errorf("%s: volume %d is ATTACHED and in %v", when, v.ID, in)
+		} else if p := in[0]; a.Host != p.host || a.Device != p.target || a.Source != p.source || a.Serial != onevolume.Serial(v.ID) ||
+			p.domain != fmt.Sprintf("one-%d", a.VM) {
+			c.Errorf("%s: volume %d has %+v on record and is at %+v", when, v.ID, a, p)
+		}
+		if !v.Identity.Known() {
+			c.Errorf("%s: volume %d is ATTACHED and its identity unknown", when, v.ID)
+		}
+	case onevolume.Available, onevolume.Retained:
+		if v.Attachment != (onevolume.Attachment{VM: onevolume.NoVM}) {
+			c.Errorf("%s: volume %d is %s and has %+v", when, v.ID, v.State, v.Attachment)
+		}
+		if v.State == onevolume.Available && strings.Contains(unit.Content, "data") {
+			c.Errorf("%s: volume %d is AVAILABLE and holds %q", when, v.ID, unit.Content)
+		}
+		c.noDisk(when, v)
+	case onevolume.Failed:
+		if v.Reason == "" {
+			c.Errorf("%s: volume %d is in ERROR for no reason", when, v.ID)
+		}
+	default:
+		c.Errorf("%s: volume %d is %s", when, v.ID, v.State)
+	}
+}
+
+// noDisk asks that no host has the volume's device.
+func (c *cloud) noDisk(when string, v onevolume.Volume) {
+	c.Helper()
+	if slices.Contains(c.strangers, v.Target.IQN) {
+		return
+	}
+	disk := fmt.Sprintf("disk %s LUN %d", v.Target.IQN, v.Target.LUN)
+	for _, m := range c.hosts {
+		if slices.Contains(m.iscsi.Left(), disk) {
+			c.Errorf("%s: %s has a %s, which is %s", when, m.name, disk, v.State)
+		}
+	}
+}
+
+func (c *cloud) machine(name string) *machine {
+	for _, m := range c.hosts {
+		if m.name == name {
+			return m
+		}
+	}
+	c.Fatalf("no host %s", name)
+	return nil
+}

@@ -1,0 +1,244 @@
+package workflow_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"onevolume"
+	"onevolume/command"
+	"onevolume/workflow"
+)
+
+// mishap is what happens to one call of a process: to a command on a host or
+// to a write to the inventory.
+type mishap int
+
+const (
+	fine     mishap = iota
+	dies            // the process dies before the call; nothing of it happens any more
+	notDone         // the call does not get through; the connection breaks
+	lost            // it gets through and its answer does not; the connection breaks
+	broken          // on a host alone: the command is killed before it does anything
+	hostDown        // the host cannot be reached from now on
+	dbDown          // the inventory cannot be reached from now on
+	cancel          // the user presses Ctrl-C before the call
+	during          // the user presses Ctrl-C while the host is at it
+	late            // the user presses Ctrl-C after the call
+)
+
+func (m mishap) String() string {
+	return [...]string{"fine", "dies", "not done", "lost", "broken", "host down", "inventory down", "Ctrl-C before", "Ctrl-C during", "Ctrl-C after"}[m]
+}
+
+// process is a program that runs operations in the cloud: its engine reaches
+// hosts and inventory through it. The call of a number meets with a mishap.
+type process struct {
+	c      *cloud
+	owner  string
+	engine *workflow.Engine
+	at     int // the call with the mishap, counted from 1; 0 for none
+	what   mishap
+	cancel context.CancelFunc
+
+	mu     sync.Mutex
+	calls  []string
+	dead   bool
+	noDB   bool
+	conns  []command.Host
+	before func(n int, call string) // when set, is told of each call
+}
+
+func (c *cloud) process(owner string) *process {
+	p := &process{c: c, owner: owner}
+	p.engine = c.engine(mortalLedger{p, c.service.Ledger(root)}, p)
+	return p
+}
+
+// with has the nth call go wrong.
+func (p *process) with(n int, m mishap) *process {
+	p.at, p.what = n, m
+	return p
+}
+
+// run does what is asked, as a client would.
+func (p *process) run(ctx context.Context, req onevolume.Request) (workflow.Outcome, error) {
+	ctx, p.cancel = context.WithCancel(ctx)
+	defer p.cancel()
+	req.Owner = p.owner
+	job, err := p.engine.Begin(ctx, req)
+	if err != nil {
+		return workflow.Outcome{}, err
+	}
+	return job.Run(ctx)
+}
+
+// resume takes the operation over and ends it, as the daemon does.
+func (p *process) resume(op onevolume.Operation) error {
+	ctx, cancel := context.WithCancel(p.c.Context())
+	defer cancel()
+	p.cancel = cancel
+	op, err := p.c.db.TakeOver(ctx, op.Ref(), p.owner, limit.Lease, false)
+	if err != nil {
+		return err
+	}
+	journal, err := p.c.db.Journal(ctx, op.ID)
+	if err != nil {
+		p.c.Fatal(err)
+	}
+	_, err = p.engine.Resume(ctx, op, p.c.read(op.Volume), journal)
+	return err
+}
+
+// begin counts a call and says what happens to it.
+func (p *process) begin(call string) mishap {
+	p.mu.Lock()
+	p.calls = append(p.calls, call)
+	n, before := len(p.calls), p.before
+	m := fine
+	if n == p.at {
+		m = p.what
+	}
+	p.dead = p.dead || m == dies
+	p.noDB = p.noDB || m == dbDown
+	if p.dead {
+		m = dies
+	}
+	p.mu.Unlock()
+	if before != nil {
+		before(n, call)
+	}
+	switch m {
+	case dies:
+		p.hangUp()
+	case cancel:
+		p.cancel()
+	}
+	return m
+}
+
+// hangUp ends all connections, as the end of a process does.
+func (p *process) hangUp() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, h := range p.conns {
+		h.Close()
+	}
+}
+
+func (p *process) gone() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.dead
+}
+
+// Dial connects to a host.
+func (p *process) Dial(ctx context.Context, host string) (command.Host, error) {
+	if p.gone() {
+		return nil, &command.DialError{Host: host, Kind: command.KindCancelled, Err: errDead}
+	}
+	h, err := p.c.net.Dial(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.conns = append(p.conns, h)
+	return &mortalHost{h, p}, nil
+}
+
+// mortalHost is a connection of a process.
+type mortalHost struct {
+	command.Host
+	p *process
+}
+
+func (h *mortalHost) Lock(ctx context.Context, name string, wait time.Duration) (func(), error) {
+	if h.p.gone() {
+		return nil, h.broke(command.Cmd{Name: "lock"}, command.ErrNotRun)
+	}
+	return h.Host.Lock(ctx, name, wait)
+}
+
+func (h *mortalHost) Run(ctx context.Context, cmd command.Cmd) (command.Result, error) {
+	what := cmd.Name
+	if what == "" {
+		what = cmd.String()
+	}
+	m := h.p.begin("command " + what)
+	switch m {
+	case dies, notDone:
+		return command.Result{Code: -1}, h.broke(cmd, command.ErrNotRun)
+	case hostDown:
+		h.p.c.net.Down(h.Name(), command.KindTimeout)
+	case broken:
+		return command.Result{Code: 137}, nil
+	case during:
+		h.p.c.interrupt = h.p.cancel
+	}
+	res, err := h.Host.Run(ctx, cmd)
+	h.p.c.invariants("after "+what, false)
+	switch m {
+	case lost:
+		return command.Result{Code: -1}, h.broke(cmd, command.ErrUnknownOutcome)
+	case late:
+		h.p.cancel()
+	}
+	return res, err
+}
+
+// broke gives the connection up.
+func (h *mortalHost) broke(cmd command.Cmd, err error) error {
+	h.Close()
+	return &command.RunError{Host: h.Name(), Cmd: cmd.String(), Code: -1, Err: fmt.Errorf("%w: the test broke the connection", err)}
+}
+
+// mortalLedger is the inventory as a process reaches it.
+type mortalLedger struct {
+	p *process
+	onevolume.Ledger
+}
+
+// call makes a call through the process's mishaps.
+func (l mortalLedger) call(name string, f func() error) error {
+	m := l.p.begin(name)
+	l.p.mu.Lock()
+	down := l.p.noDB
+	l.p.mu.Unlock()
+	switch {
+	case m == dies:
+		return errDead
+	case down || m == notDone:
+		return onevolume.Errorf(onevolume.Unreachable, "the test: no way to the daemon")
+	}
+	err := f()
+	l.p.c.invariants("after "+name, false)
+	switch {
+	case err == nil && m == lost:
+		return onevolume.Errorf(onevolume.Unknown, "the test: no answer from the daemon").WithHint("look")
+	case m == late:
+		l.p.cancel()
+	}
+	return err
+}
+
+func (l mortalLedger) Reserve(ctx context.Context, r onevolume.Request) (op onevolume.Operation, v onevolume.Volume, err error) {
+	err = l.call("reserve", func() error {
+		op, v, err = l.Ledger.Reserve(ctx, r)
+		return err
+	})
+	return op, v, err
+}
+
+func (l mortalLedger) Record(ctx context.Context, op onevolume.OperationRef, entries []onevolume.Entry, note onevolume.Note) error {
+	name := "record"
+	for _, e := range entries {
+		name += fmt.Sprintf(" %s %s", e.Event, e.Step)
+	}
+	return l.call(name, func() error { return l.Ledger.Record(ctx, op, entries, note) })
+}
+
+func (l mortalLedger) Finish(ctx context.Context, op onevolume.OperationRef, e onevolume.Ending) error {
+	return l.call("finish "+string(e.Status), func() error { return l.Ledger.Finish(ctx, op, e) })
+}
