@@ -62,6 +62,9 @@ func openSession(o cli.Options) (*cli.Session, error) {
 	}
 	daemon := &xmlrpc.Client{Wire: rpc, Session: one.Token}
 	m := &meter{}
+	if o.Verbose {
+		m.say = os.Stderr
+	}
 	e := engine(conf, m.hear)
 	e.Ledger = daemon
 	return &cli.Session{Daemon: daemon, Cloud: cloud, Engine: &e, Host: m.timing, Owner: process("onevolume")}, nil

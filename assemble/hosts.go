@@ -5,8 +5,10 @@ package assemble
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"os/user"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -45,13 +47,28 @@ func engine(c config.Config, hear func(command.Event)) workflow.Engine {
 	}
 }
 
-// meter adds up what commands on hosts took.
-type meter struct{ took, commands atomic.Int64 }
+// meter adds up what commands on hosts took, and prints them to say if that
+// is set.
+type meter struct {
+	took, commands atomic.Int64
+	say            io.Writer
+}
 
 func (m *meter) hear(e command.Event) {
 	m.took.Add(int64(e.Took))
 	m.commands.Add(1)
+	if m.say == nil {
+		return
+	}
+	line, _, _ := strings.Cut(e.Cmd, "\n")
+	if r := []rune(line); len(r) > maxLine {
+		line = string(r[:maxLine]) + "…"
+	}
+	fmt.Fprintf(m.say, "  %s %4d ms  %s\n", e.Host, e.Took.Milliseconds(), line)
 }
+
+// maxLine is how much of a command is printed, in characters.
+const maxLine = 120
 
 func (m *meter) timing() cli.Timing {
 	return cli.Timing{Host: time.Duration(m.took.Load()), Commands: int(m.commands.Load())}

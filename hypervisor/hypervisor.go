@@ -38,20 +38,19 @@ type Driver interface {
 	// seen either: the disk may be there).
 	Plug(ctx context.Context, h command.Host, dom Domain, d Disk) (Disk, error)
 
-	// Unplug asks the guest to let go of the disk with d.Serial (or
-	// d.Source where serials cannot be had), and waits up to wait until
-	// the live domain no longer shows it. A domain that is gone holds
-	// nothing: success. Codes: Held (the guest has not let go; the disk is
-	// still in the domain and must be taken as in use), Mismatch (the disk
-	// with d.Serial has another source than d.Source, or d.Source is a disk
-	// with another serial: nothing was unplugged), Busy (the hypervisor is
-	// busy with the domain, so that a disk may yet appear), Refused,
-	// Unknown (no answer, as with Plug).
+	// Unplug asks the guest to let go of the disk at d.Source, or without a
+	// source of the one with d.Serial, and waits up to wait until the live
+	// domain no longer shows it. A domain that is gone holds nothing:
+	// success. Codes: Held (the guest has not let go; the disk is still in
+	// the domain and must be taken as in use), Mismatch (the disk with
+	// d.Serial has another source than d.Source: it was not touched), Busy
+	// (the hypervisor is busy with the domain, so that a disk may yet
+	// appear), Refused, Unknown (no answer, as with Plug).
 	Unplug(ctx context.Context, h command.Host, vm onevolume.VM, d Disk, wait time.Duration) error
 
 	// Users lists the domains of the host, apart from except, that have
 	// one of the paths (or a link to the same device) as a disk. except is
-	// a domain's name or UUID, or empty.
+	// a domain's name, or empty.
 	Users(ctx context.Context, h command.Host, except string, paths []string) ([]string, error)
 
 	// GuestPath is where a Linux guest with udev finds the disk, whatever

@@ -237,13 +237,13 @@ func (m *Memory) allDisks(paths []string) command.Result {
 		if !d.running() {
 			continue
 		}
-		fmt.Fprintf(&b, "%s%s\n", d.UUID, d.Name)
-		for _, k := range d.Disks {
-			fmt.Fprintf(&b, " block   disk   %s   %s\n", k.Target, k.Source)
+		fmt.Fprintf(&b, "Domain: '%s'\n  block.count=%d\n", d.Name, len(d.Disks))
+		for i, k := range d.Disks {
+			fmt.Fprintf(&b, "  block.%d.name=%s\n  block.%d.path=%s\n", i, k.Target, i, k.Source)
 			paths = append(paths, k.Source)
 		}
 	}
-	b.WriteString("\n--\n")
+	b.WriteString("--\n")
 	for _, p := range paths {
 		if device, ok := m.lookup(p); ok {
 			fmt.Fprintf(&b, "%s %s\n", device, p)

@@ -33,10 +33,8 @@ func (s *suite) unplugNothing() {
 func (s *suite) unplugMismatch() {
 	s.need(s.Driver.Can().Serial, "serials")
 	before := s.mustPlug(hypervisor.Disk{Source: s.Sources[0], Serial: serial})
-	for _, d := range []hypervisor.Disk{{Source: s.Sources[1], Serial: serial}, {Source: s.Sources[0], Serial: other}} {
-		err := s.Driver.Unplug(s.ctx, s.Host, s.VM, d, wait)
-		s.wrong(err, onevolume.Mismatch)
-	}
+	err := s.Driver.Unplug(s.ctx, s.Host, s.VM, hypervisor.Disk{Source: s.Sources[1], Serial: serial}, wait)
+	s.wrong(err, onevolume.Mismatch)
 	if k, ok := s.lookup().Find(serial, ""); !ok || k != before {
 		s.Errorf("the disk is now %+v, was %+v", k, before)
 	}
@@ -116,7 +114,6 @@ func (s *suite) users() {
 		{"", s.Sources[1], ""},
 		{"", "/dev/no-such-device", ""},
 		{dom.Name, s.Sources[0], ""},
-		{dom.UUID, s.Sources[0], ""},
 	} {
 		if c.path == "" {
 			continue

@@ -167,29 +167,35 @@ func TestGuestPath(t *testing.T) {
 }
 
 func TestUsersOf(t *testing.T) {
-	const out = `56480758-ff82-49f2-b371-835a858b2fe6one-17
- block   disk    vda    /dev/disk/by-path/with two blanks  in it
- file    cdrom   hda    /var/lib/one/datastores/0/17/disk.1
- file    cdrom   hdb    -
-46480758-ff82-49f2-b371-835a858b2fe666480758-ff82-49f2-b371-835a858b2fe6a name; with "things"
- block   lun     sda    /dev/sdb
-76480758-ff82-49f2-b371-835a858b2fe6one-18
+	const out = `Domain: 'one-17'
+  block.count=3
+  block.0.name=vda
+  block.0.path=/dev/disk/by-path/with two blanks  in it
+  block.1.name=hda
+  block.1.path=/var/lib/one/datastores/0/17/disk.1
+  block.2.name=hdb
 
+Domain: 'a name; with "things" and '.path=/dev/sdb'
+  block.count=1
+  block.0.name=sda
+  block.0.path=/dev/sdb
+Domain: 'one-18'
+  block.count=0
 --
 8:10 /dev/sdb
 8:10 /dev/disk/by-id/x
 0:0 /var/lib/one/datastores/0/17/disk.1
 0:0 /some/file
 `
+	const odd = `a name; with "things" and '.path=/dev/sdb`
 	for _, c := range []struct {
 		except string
 		paths  []string
 		want   []string
 	}{
-		{"", []string{"/dev/disk/by-id/x"}, []string{`a name; with "things"`}},
-		{"", []string{"/dev/disk/by-path/with two blanks  in it", "/dev/sdb"}, []string{"one-17", `a name; with "things"`}},
+		{"", []string{"/dev/disk/by-id/x"}, []string{odd}},
+		{"", []string{"/dev/disk/by-path/with two blanks  in it", "/dev/sdb"}, []string{"one-17", odd}},
 		{"one-17", []string{"/dev/disk/by-path/with two blanks  in it"}, nil},
-		{"56480758-ff82-49f2-b371-835a858b2fe6", []string{"/dev/disk/by-path/with two blanks  in it"}, nil},
 		{"", []string{"/some/file", "-", ""}, nil},
 		{"", nil, nil},
 	} {
@@ -238,6 +244,6 @@ func FuzzRender(f *testing.F) {
 }
 
 func FuzzUsersOf(f *testing.F) {
-	f.Add("56480758-ff82-49f2-b371-835a858b2fe6one-17\n block disk sda /dev/sda\n\n--\n8:0 /dev/sda\n", "/dev/sda")
+	f.Add("Domain: 'one-17'\n  block.0.path=/dev/sda\n--\n8:0 /dev/sda\n", "/dev/sda")
 	f.Fuzz(func(t *testing.T, out, path string) { usersOf(out, "", []string{path}) })
 }
