@@ -71,8 +71,10 @@ func (w Wiper) Wipe(ctx context.Context, h command.Host, d iscsi.Device, progres
 	return w.run(ctx, h, d, "wiped", cmd, watch)
 }
 
-// Format makes an empty file system, "ext4" or "xfs". Codes as for Wipe;
-// Refused also when the host lacks the tool or the device is too small.
+// Format makes an empty file system, "ext4" or "xfs", on a device that has
+// just been wiped: it takes for granted that there are zeroes everywhere.
+// Codes as for Wipe; Refused also when the host lacks the tool or the device
+// is too small.
 func (w Wiper) Format(ctx context.Context, h command.Host, d iscsi.Device, fs string) error {
 	if fs != string(onevolume.LeaveExt4) && fs != string(onevolume.LeaveXFS) {
 		return onevolume.Errorf(onevolume.Invalid, "file system %q: only ext4 and xfs can be made", fs)
@@ -84,20 +86,27 @@ func (w Wiper) Format(ctx context.Context, h command.Host, d iscsi.Device, fs st
 	return w.run(ctx, h, d, "formatted", cmd, &watch{})
 }
 
-// WipeCommands gives the commands that write to a device of the size, for a
-// dry run. fs is empty when no file system is made.
+// WipeCommands gives the commands for the first chunk of a device of the size,
+// and those that make the file system, for a dry run. fs is empty when none is
+// made.
 func (w Wiper) WipeCommands(size onevolume.Size, fs string) []command.Cmd {
 	chunk := min(w.chunk(size), size)
 	const disk = "/dev/<sdX>"
 	list := []command.Cmd{
 		{Argv: []string{"blkdiscard", "--zeroout", "--offset", "0", "--length", strconv.FormatInt(int64(chunk), 10), disk}},
 		{Argv: []string{"sync", disk}},
+		{Argv: []string{"dd", "if=" + disk, "of=/dev/full", "bs=4M", "skip=0", "count=" + strconv.FormatInt(int64(chunk), 10),
+			"iflag=skip_bytes,count_bytes,direct", "conv=sparse", "status=none"}},
 	}
 	switch onevolume.Leave(fs) {
 	case onevolume.LeaveExt4:
 		list = append(list, command.Cmd{Argv: []string{"mkfs.ext4", "-q", "-F", "-E", "nodiscard", disk}})
 	case onevolume.LeaveXFS:
-		list = append(list, command.Cmd{Argv: []string{"mkfs.xfs", "-q", "-f", "-K", disk}})
+		const image = "/var/tmp/onevolume-xfs.<X>"
+		list = append(list,
+			command.Cmd{Argv: []string{"truncate", "-s", strconv.FormatInt(int64(size), 10), image}},
+			command.Cmd{Argv: []string{"mkfs.xfs", "-q", "-f", "-K", "-s", "size=<N>", image}},
+			command.Cmd{Argv: []string{"qemu-img", "convert", "-n", "--target-is-zero", "-f", "raw", "-O", "raw", image, disk}})
 	}
 	return list
 }
@@ -212,6 +221,7 @@ var reasons = map[string]struct {
 	"denied":   {onevolume.Refused, "the user must be in group disk on host %s"},
 	"readonly": {onevolume.Refused, "make it writable on its array, then attach it anew on host %s"},
 	"missing":  {onevolume.Refused, "install e2fsprogs and xfsprogs on host %s"},
+	"small":    {onevolume.Refused, "choose another file system, or none (seen on host %s)"},
 	"dirty":    {onevolume.Refused, "the array does not keep what is written to it; do not use the volume (seen from host %s)"},
 	"error":    {onevolume.Refused, "look at dmesg on host %s"},
 }

@@ -39,6 +39,7 @@ explain() {
 	case "$*" in
 	*[Rr]esource\ busy*) gone busy "/dev/$disk is in use on the host" ;;
 	*[Pp]ermission\ denied*) gone denied "$*" ;;
+	*arger\ than* | *oo\ small* | *minimum*) gone small "$*" ;;
 	*) gone error "$*" ;;
 	esac
 }

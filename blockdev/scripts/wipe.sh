@@ -33,16 +33,20 @@ while [ "$at" -lt "$size" ]; do
 done
 text=$(sync "/dev/$disk" 2>&1) || explain "$disk" "$text"
 
-# Past the page cache, or it would only show what we wrote ourselves.
+# Past the page cache, or it would only show what we wrote ourselves. With
+# conv=sparse dd passes over blocks of zeroes at the speed of memory, and
+# whatever else it finds it cannot write to /dev/full. That takes less than half
+# the time of a pipe to cmp(1).
+[ -c /dev/full ] || gone error "there is no /dev/full"
 echo "phase read"
 at=0
 while [ "$at" -lt "$size" ]; do
 	part=$((size - at < chunk ? size - at : chunk))
-	text=$(dd "if=/dev/$disk" bs=4M skip=$at count=$part iflag=skip_bytes,count_bytes,direct status=none |
-		cmp -n $part - /dev/zero 2>&1) || {
+	text=$(dd "if=/dev/$disk" of=/dev/full bs=4M skip=$at count=$part \
+		iflag=skip_bytes,count_bytes,direct conv=sparse status=none 2>&1) || {
 		case $text in
-		*differ*) gone dirty "between bytes $at and $((at + part)): $text" ;;
-		*) explain "$disk" "could not read all between bytes $at and $((at + part)): $text" ;;
+		*No\ space\ left*) gone dirty "something other than zeroes between bytes $at and $((at + part))" ;;
+		*) explain "$disk" "$text" ;;
 		esac
 	}
 	at=$((at + part))
