@@ -50,7 +50,7 @@ var layers = map[string]layer{
 	"e2e":                         {},
 	"command/commandtest":         {ours: []string{"command"}},
 	"command/ssh/sshtest":         {ours: []string{"command"}, outside: []string{"golang.org/x/crypto"}},
-	"iscsi/iscsitest":             {ours: []string{".", "command", "command/commandtest", "iscsi"}},
+	"iscsi/iscsitest":             {ours: []string{".", "blockdev", "command", "command/commandtest", "iscsi"}},
 	"hypervisor/hypervisortest":   {ours: []string{".", "command", "command/commandtest", "hypervisor"}},
 	"store/storetest":             {ours: []string{".", "store"}, outside: []string{"github.com/go-sql-driver/mysql"}},
 	"opennebula/onetest":          {ours: []string{".", "template", "xmlrpc/wire"}, outside: []string{"go.yaml.in/yaml/v3"}},

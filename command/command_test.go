@@ -68,7 +68,7 @@ func TestCheck(t *testing.T) {
 		t.Error(err)
 	}
 	own := errors.New("own")
-	if err := Check("h", c, Result{Code: -1}, own, 0); err != own {
+	if err := Check("h", c, Result{Code: -1}, own, 0); !errors.Is(err, own) {
 		t.Error(err)
 	}
 	long := Result{Code: 1, Stderr: []byte(strings.Repeat("x", 5000) + "\xffend\n")}

@@ -106,10 +106,10 @@ func (s *Service) Chmod(ctx context.Context, who onevolume.Caller, id onevolume.
 		need, p := onevolume.Manage, v.Permissions
 		for i, b := range bits {
 			mask := onevolume.Permissions(1) << (8 - i)
-			switch {
-			case b == 1:
+			switch b {
+			case 1:
 				p |= mask
-			case b == 0:
+			case 0:
 				p &^= mask
 			}
 		}

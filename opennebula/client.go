@@ -107,11 +107,11 @@ func translate(err error) *onevolume.Error {
 		message := strings.TrimPrefix(api.Message, "["+api.Method+"] ")
 		e := onevolume.Errorf(onevolume.CodeOfOned(api.Code), "%s", message)
 		e.Err = err
-		switch e.Code {
-		case onevolume.NotFound:
+		if e.Code == onevolume.NotFound {
 			e.ID = api.ObjectID
-		case onevolume.Unauthenticated:
-			e.WithHint("%s", findSession)
+		}
+		if e.Code == onevolume.Unauthenticated {
+			e.Hint = findSession
 		}
 		return e
 	}

@@ -19,7 +19,7 @@ func parseXML(text string) (Template, error) {
 		if e, ok := errors.AsType[*xml.SyntaxError](err); ok {
 			return &Error{line, column, e.Msg}
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return &Error{line, column, "the end where <TEMPLATE> should be"}
 		}
 		return &Error{line, column, err.Error()}
@@ -28,7 +28,7 @@ func parseXML(text string) (Template, error) {
 	for root := false; ; {
 		tok, err := dec.Token()
 		switch {
-		case err == io.EOF && root:
+		case errors.Is(err, io.EOF) && root:
 			return t, nil
 		case err != nil:
 			return nil, fail(err)

@@ -315,7 +315,7 @@ func (h *Host) drop(why error) {
 	if h.gone != nil {
 		return
 	}
-	h.gone = fmt.Errorf("the connection was given up before: %v", why)
+	h.gone = fmt.Errorf("the connection was given up before: %v", why) //nolint:errorlint // as command/ssh
 	for key, holder := range h.net.locks {
 		if holder == h {
 			delete(h.net.locks, key)

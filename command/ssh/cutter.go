@@ -90,7 +90,7 @@ func (c *cutter) emit(p []byte) {
 			if len(c.part) < maxLine {
 				return
 			}
-			i, p = 0, nil
+			p = nil
 		} else {
 			c.part = append(c.part, p[:i]...)
 			p = p[i+1:]

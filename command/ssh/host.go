@@ -73,7 +73,7 @@ func (h *Host) start(ctx context.Context) error {
 		return err
 	}
 	go func() {
-		h.session.Wait()
+		_ = h.session.Wait() // whatever it says, the shell has ended
 		close(h.ended)
 	}()
 	h.sh = newShell(stdin, stdout, stderr, func() { go h.client.Close() })
@@ -181,7 +181,7 @@ func (h *Host) dead() error {
 	if errors.Is(cause, errClosed) {
 		return cause
 	}
-	return fmt.Errorf("the connection was given up before and must be dialled again: %v", cause)
+	return fmt.Errorf("the connection was given up before and must be dialled again: %v", cause) //nolint:errorlint // what became of an earlier command says nothing of this one
 }
 
 // Close ends the shell and the connection.

@@ -86,7 +86,7 @@ func (k *keyring) fromAgent() []ssh.Signer {
 	if err == nil {
 		k.conn = conn
 		// It may wait for somebody to confirm the use of a key.
-		conn.SetDeadline(time.Now().Add(k.t.connectTimeout))
+		_ = conn.SetDeadline(time.Now().Add(k.t.connectTimeout))
 		var signers []ssh.Signer
 		if signers, err = agent.NewClient(conn).Signers(); err == nil {
 			return signers

@@ -70,7 +70,7 @@ func (s *shell) read(r io.Reader) *stream {
 				return
 			}
 			if err != nil {
-				if err == io.EOF {
+				if errors.Is(err, io.EOF) {
 					err = errors.New("the connection or the remote shell ended")
 				}
 				s.giveUp(err)

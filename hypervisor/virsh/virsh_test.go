@@ -106,12 +106,12 @@ func TestCommands(t *testing.T) {
 		if got := string(h.Net().Calls()[1].Cmd.Stdin); got != xml {
 			t.Errorf("attached\n%s\nexpected\n%s", got, xml)
 		}
-		plug, unplug := v.PlugCommands(dom, d), v.UnplugCommands(dom, d)
+		plug := v.PlugCommands(dom, d)
 		if len(plug) != 1 || plug[0].String() != want[1] || string(plug[0].Stdin) != xml {
 			t.Errorf("dry run of plug: %v", plug)
 		}
 		dom.Disks = []hypervisor.Disk{d}
-		if unplug = v.UnplugCommands(dom, d); len(unplug) != 1 || unplug[0].String() != want[2] {
+		if unplug := v.UnplugCommands(dom, d); len(unplug) != 1 || unplug[0].String() != want[2] {
 			t.Errorf("dry run of unplug: %v", unplug)
 		}
 	})

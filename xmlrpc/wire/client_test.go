@@ -90,17 +90,19 @@ func TestOutcome(t *testing.T) {
 		handler http.HandlerFunc
 		sent    bool
 	}{
-		"hung up":    {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, true},
-		"slow":       {func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body); <-r.Context().Done() }, true},
-		"not found":  {answers(404, "x"), false},
-		"redirected": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://127.0.0.1:1/", 307) }, false},
-		"broken":     {answers(500, "x"), true},
-		"no xml":     {answers(200, "hello"), true},
-		"cut":        {answers(200, prolog+"<params>"), true},
-		"empty":      {answers(200, ""), true},
-		"other":      {answers(200, prolog+"<params><param><value><int>1</int></value></param></params></methodResponse>"), true},
-		"large":      {answers(200, strings.Repeat(" ", 2000)), true},
-		"deep":       {answers(200, prolog+"<params><param>"+strings.Repeat("<value><array><data>", 101)), true},
+		"hung up":   {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, true},
+		"slow":      {func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body); <-r.Context().Done() }, true},
+		"not found": {answers(404, "x"), false},
+		"redirected": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusTemporaryRedirect)
+		}, false},
+		"broken": {answers(500, "x"), true},
+		"no xml": {answers(200, "hello"), true},
+		"cut":    {answers(200, prolog+"<params>"), true},
+		"empty":  {answers(200, ""), true},
+		"other":  {answers(200, prolog+"<params><param><value><int>1</int></value></param></params></methodResponse>"), true},
+		"large":  {answers(200, strings.Repeat(" ", 2000)), true},
+		"deep":   {answers(200, prolog+"<params><param>"+strings.Repeat("<value><array><data>", 101)), true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ts := httptest.NewServer(c.handler)

@@ -83,7 +83,7 @@ func (s *Server) unreadable(w http.ResponseWriter, r *http.Request, start time.T
 		s.respond(w, failed(fault))
 		return
 	}
-	if err == errEmpty {
+	if errors.Is(err, errEmpty) {
 		refuse(w, http.StatusBadRequest, "According to your content-length HTTP header, your request is empty (zero length)")
 		return
 	}

@@ -36,7 +36,7 @@ func ReadCall(r io.Reader, limits Limits) (Call, error) {
 // reason is what the XML parser complains of, in at most 200 bytes: it may
 // quote the body.
 func reason(err error) string {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return "no element found"
 	}
 	var syntax *xml.SyntaxError
@@ -220,7 +220,7 @@ func (p *reader) call() (Call, error) {
 func (p *reader) eof() error {
 	for {
 		tok, err := p.dec.Token()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {

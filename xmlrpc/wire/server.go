@@ -106,7 +106,7 @@ func (s *Server) dispatch(ctx context.Context, peer string, call Call) (a answer
 		if v == nil {
 			return
 		}
-		if v == http.ErrAbortHandler {
+		if v == http.ErrAbortHandler { //nolint:errorlint // net/http compares it so, too
 			panic(v)
 		}
 		if s.Panicked != nil {
