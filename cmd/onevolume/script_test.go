@@ -2,19 +2,23 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/go-sql-driver/mysql"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"onevolume/assemble"
 	"onevolume/config"
 	"onevolume/opennebula/onetest"
+	"onevolume/store/storetest"
 )
 
 // The scripts type onevolume as its users do, against the real daemon on
@@ -25,10 +29,58 @@ func TestMain(m *testing.M) {
 }
 
 func TestScripts(t *testing.T) {
+	t.Run("sqlite", func(t *testing.T) {
+		run(t, func(env *testscript.Env) (string, error) {
+			return "sqlite:" + filepath.Join(env.WorkDir, "inventory.db"), nil
+		})
+	})
+	t.Run("mariadb", func(t *testing.T) {
+		server, err := storetest.Start(t.Context())
+		if errors.Is(err, storetest.ErrNoServer) && os.Getenv("CI") == "" {
+			t.Skip("not tested on MariaDB: ", err)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := server.Stop(); err != nil {
+				t.Error(err)
+			}
+		})
+		run(t, func(*testscript.Env) (string, error) { return mariadb(server) })
+	})
+}
+
+// mariadb makes a new database and names it as the configuration does.
+func mariadb(server *storetest.Server) (string, error) {
+	dsn, _, err := server.Database(context.Background())
+	if err != nil {
+		return "", err
+	}
+	c, err := mysql.ParseDSN(dsn)
+	if err != nil {
+		return "", err
+	}
+	u := url.URL{Scheme: "mysql", User: url.UserPassword(c.User, c.Passwd), Host: "localhost", Path: "/" + c.DBName}
+	if c.Net == "unix" {
+		u.RawQuery = url.Values{"socket": {c.Addr}}.Encode()
+	} else {
+		u.Host = c.Addr
+	}
+	return u.String(), nil
+}
+
+func run(t *testing.T, database func(*testscript.Env) (string, error)) {
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata",
 		UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
-		Setup:         setup,
+		Setup: func(env *testscript.Env) error {
+			source, err := database(env)
+			if err != nil {
+				return err
+			}
+			return setup(env, source)
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"as": as,
 		},
@@ -36,7 +88,7 @@ func TestScripts(t *testing.T) {
 }
 
 // setup gives each script a cloud and a daemon of its own.
-func setup(env *testscript.Env) error {
+func setup(env *testscript.Env, database string) error {
 	o := onetest.New(onetest.Small())
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 2)
@@ -49,7 +101,7 @@ func setup(env *testscript.Env) error {
 	endpoint := "http://" + l.Addr().String() + "/RPC2"
 	conf := config.Default()
 	conf.Listen, conf.OneXMLRPC = "127.0.0.1:0", endpoint
-	conf.Database = "sqlite:" + filepath.Join(env.WorkDir, "inventory.db")
+	conf.Database = database
 	conf.KeyFile = filepath.Join(env.WorkDir, "key")
 	conf.Log.File = filepath.Join(env.WorkDir, "onevolumed.log")
 	conf.Shutdown = time.Second
