@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"onevolume"
@@ -54,6 +55,10 @@ func (s *HostState) fact(key, value string) {
 		if value == "" {
 			find(false, "each host needs a name of its own in /etc/iscsi/initiatorname.iscsi, and cloned hosts have the same", "the initiator's name cannot be read")
 		}
+	case "version":
+		if value != "" && !newEnough(value) {
+			find(true, hintOld, "open-iscsi %s is too old", value)
+		}
 	case "iscsid":
 		if value != "yes" {
 			find(true, hintISCSID, "iscsid is not running, and nothing starts it on demand")
@@ -67,4 +72,19 @@ func (s *HostState) fact(key, value string) {
 			find(true, "usermod -aG disk oneadmin", "the user is not in group disk and can read no block device")
 		}
 	}
+}
+
+// newEnough says whether open-iscsi has node.session.scan, since 2.0.874. Red
+// Hat's packages call that 6.2.0.874. What cannot be read counts as new.
+func newEnough(version string) bool {
+	version, _, _ = strings.Cut(strings.TrimPrefix(version, "6."), "-")
+	var n [3]int
+	for i, word := range strings.Split(version, ".") {
+		v, err := strconv.Atoi(word)
+		if err != nil || i >= len(n) {
+			return true
+		}
+		n[i] = v
+	}
+	return slices.Compare(n[:], []int{2, 0, 874}) >= 0
 }

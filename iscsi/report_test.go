@@ -151,14 +151,16 @@ func TestScriptsParse(t *testing.T) {
 	}
 }
 
-// fakeSudo stands for sudo: it logs what it would run and does nothing.
+// fakeSudo stands for sudo: it logs what it would run, with its environment,
+// and does nothing.
 const fakeSudo = `#!/bin/sh
 echo "sudo $*" >>"$LOG"
+env >>"$LOG.env"
 `
 
 // runScript runs a script as a host would, with the sudo above, and gives the
 // commands that would have been run as root.
-func runScript(t *testing.T, script string, args ...string) []string {
+func runScript(t *testing.T, script, stdin string, args ...string) []string {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "sudo"), []byte(fakeSudo), 0o755); err != nil {
@@ -167,6 +169,7 @@ func runScript(t *testing.T, script string, args ...string) []string {
 	cmd := exec.Command("sh", append([]string{"-c", script, "sh"}, args...)...)
 	log := filepath.Join(dir, "log")
 	cmd.Env = append(os.Environ(), "SUDO=sudo -n", "LOG="+log, "PATH="+dir+":"+os.Getenv("PATH"), "LC_ALL=C")
+	cmd.Stdin = strings.NewReader(stdin)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -175,6 +178,10 @@ func runScript(t *testing.T, script string, args ...string) []string {
 		t.Errorf("%v in\n%s", err, out)
 	}
 	lines, _ := os.ReadFile(log)
+	env, _ := os.ReadFile(log + ".env")
+	if strings.Contains(string(env)+string(out), "secret-") {
+		t.Error("a secret in the environment or the output")
+	}
 	return strings.Split(strings.TrimSpace(string(lines)), "\n")
 }
 
@@ -183,21 +190,34 @@ func runScript(t *testing.T, script string, args ...string) []string {
 func TestScriptsRunWhatIsShown(t *testing.T) {
 	portal, _ := onevolume.ParsePortal("192.0.2.1")
 	tg := onevolume.Target{IQN: "iqn.2026-11.test:none", LUN: 1, Portals: []onevolume.Portal{portal}}
+	tg.CHAP = onevolume.CHAP{User: "user", Secret: "secret-one", UserIn: "user2", SecretIn: "secret-two"}
 	i := New(Options{})
 	plain := func(s string) string { return strings.ReplaceAll(s, "'", "") }
 	var want []string
 	for _, c := range i.ConnectCommands(tg)[:3] { // the scan needs a session
 		want = append(want, plain(c.String()))
 	}
-	if got := runScript(t, loginScript, i.loginCmd(tg, portal, true).Args...); !slices.Equal(got, want) {
+	login := i.loginCmd(tg, portal, true)
+	if got := runScript(t, loginScript, string(login.Stdin), login.Args...); !slices.Equal(got, want) {
 		t.Errorf("login ran\n%s\nnot\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 	cmds := i.ReleaseCommands(tg)
 	want = []string{plain(cmds[len(cmds)-1].String())}
-	if got := runScript(t, releaseScript, i.releaseCmd(tg, orderly, nil, tg.Portals).Args...); !slices.Equal(got, want) {
+	if got := runScript(t, releaseScript, "", i.releaseCmd(tg, orderly, nil, tg.Portals).Args...); !slices.Equal(got, want) {
 		t.Errorf("release ran %q, not %q", got, want)
 	}
-	if got := runScript(t, lookScript, lookCmd(tg, false).Args...); !slices.Equal(got, []string{""}) {
+	if got := runScript(t, lookScript, "", lookCmd(tg, false).Args...); !slices.Equal(got, []string{""}) {
 		t.Errorf("look ran %q as root", got)
+	}
+}
+
+func TestNewEnough(t *testing.T) {
+	for version, want := range map[string]bool{
+		"2.1.8": true, "2.0.874": true, "2.0.873": false, "6.2.0.874-22": true, "6.2.0.873-35": false,
+		"6.2.1.9": true, "3.0": true, "": true, "git": true,
+	} {
+		if got := newEnough(version); got != want {
+			t.Errorf("%s: %v", version, got)
+		}
 	}
 }

@@ -1,5 +1,24 @@
 # shellcheck shell=sh disable=SC2034,SC2154
-# Functions: make the logical unit's disk appear in a session.
+# Functions: iscsiadm, and making the logical unit's disk appear and go.
+
+# node ARG…: iscsiadm on the record of our target at $portal.
+node() {
+	$SUDO iscsiadm -m node -T "$iqn" -p "$portal" "$@" </dev/null >/dev/null
+}
+
+# patient ARG…: the same, again while the record data base fails (6), as it
+# does when others change it at the same time, or iscsid is busy (28, 29).
+# open-iscsi locks each of its steps, but not the walk through all records.
+patient() {
+	for _ in 1 2 3 4 5; do
+		node "$@"
+		rc=$?
+		case $rc in
+		6 | 28 | 29) sleep 0.2 ;;
+		*) return ;;
+		esac
+	done
+}
 
 # appear SESSION-DIR BUDGET: asks the kernel to look at exactly our logical
 # unit, never at all of the target (that would bring back disks which others

@@ -13,6 +13,8 @@ for tool in grep od dd timeout sleep; do
 done
 us=$($SUDO cat /etc/iscsi/initiatorname.iscsi </dev/null 2>/dev/null | grep '^InitiatorName=')
 echo "initiator ${us#InitiatorName=}"
+version=$(iscsiadm --version 2>/dev/null)
+echo "version ${version##* }"
 # iscsiadm asks iscsid, or whoever starts it on demand, by this socket.
 if grep -q '@ISCSIADM_ABSTRACT_NAMESPACE' /proc/net/unix 2>/dev/null; then echo "iscsid yes"; else echo "iscsid no"; fi
 startup=$(grep -s '^node\.startup[[:space:]]*=' /etc/iscsi/iscsid.conf)

@@ -12,24 +12,6 @@ while IFS= read -r line; do
 "
 done
 
-# node ARG…: iscsiadm on the record of our target at our portal.
-node() {
-	$SUDO iscsiadm -m node -T "$iqn" -p "$portal" "$@" </dev/null >/dev/null
-}
-
-# patient ARG…: the same, again while the record data base is busy (6), or
-# iscsid is (28, 29).
-patient() {
-	for _ in 1 2 3; do
-		node "$@"
-		rc=$?
-		case $rc in
-		6 | 28 | 29) sleep 0.3 ;;
-		*) return ;;
-		esac
-	done
-}
-
 # write TEXT [-a]: writes or adds to the record. One made by -o new has no
 # portal group tag and is a single file; where the data base lies depends on
 # the distribution.
@@ -73,22 +55,28 @@ attempt() {
 	write "$lines" -a
 	echo "did set $rc"
 	[ $rc = 0 ] || return
-	# iscsid gives up by itself, after the times in the record.
-	node --login
-	rc=$?
-	echo "did login $rc"
-	case $rc in
-	# 15 where no session was: there are two records of the portal, and
-	# iscsiadm tried both.
-	0 | 15)
-		rc=0
-		find_ours && made=${s##*/session}
-		;;
-	esac
+	# iscsid gives up by itself, after the times in the record. What
+	# counts is whether the session is there: iscsiadm also fails over
+	# records of others that vanish while it goes through them (6, 21), or
+	# over a second record of our portal (15).
+	for _ in 1 2 3 4 5; do
+		node --login
+		rc=$?
+		echo "did login $rc"
+		if find_ours; then
+			made=${s##*/session} rc=0
+			return
+		fi
+		case $rc in
+		6 | 21 | 28 | 29) sleep 0.2 ;;
+		15) rc=0 && return ;;
+		*) return ;;
+		esac
+	done
 }
 
-# find_ours: the session that goes to the portal. Its record was made with
-# the name as it is, and this is cheaper than a process.
+# find_ours: the session that goes to the portal, and works. Its record was
+# made with the name as it is, and this is cheaper than a process.
 find_ours() {
 	for f in /sys/class/iscsi_session/session*/targetname; do
 		attr "$f"
@@ -98,7 +86,9 @@ find_ours() {
 		attr "$at/persistent_address"
 		[ "$v" = "$addr" ] || continue
 		attr "$at/persistent_port"
-		[ "$v" != "$port" ] || return 0
+		[ "$v" = "$port" ] || continue
+		attr "$s/state"
+		[ "$v" != LOGGED_IN ] || return 0
 	done
 	s=
 	return 1

@@ -36,17 +36,23 @@ needed() {
 }
 
 # leave SESSION-DIR: by the session's number, which names this one and no
-# other. Whether it is gone is what sysfs says, not the exit status.
+# other. Whether it is gone is what sysfs says, not the exit status: iscsiadm
+# also fails over sessions of others that end meanwhile.
 leave() {
-	$SUDO iscsiadm -m session -r "${1##*/session}" -u </dev/null >/dev/null
-	echo "did logout $?"
+	for _ in 1 2 3 4 5; do
+		$SUDO iscsiadm -m session -r "${1##*/session}" -u </dev/null >/dev/null
+		rc=$?
+		echo "did logout $rc"
+		if [ $rc = 0 ] || [ ! -e "$1" ]; then break; fi
+		sleep 0.2
+	done
 	now
 	polls=0 patience=$((now + 1000))
-	while [ -e "$1" ]; do
-		now
-		[ "$now" -lt $patience ] || return 1
+	while [ -e "$1" ] && [ "$rc" = 0 ] && [ "$now" -lt $patience ]; do
 		poll
+		now
 	done
+	[ ! -e "$1" ]
 }
 
 # take_off: everything about the sessions; 1 when something stopped it.
@@ -79,8 +85,8 @@ if take_off "$@"; then
 	# A record is what iscsid needs to bring a lost session back.
 	if [ $kept = 0 ]; then
 		for portal; do
-			$SUDO iscsiadm -m node -T "$iqn" -p "$portal" -o delete </dev/null >/dev/null
-			echo "did forget $?"
+			patient -o delete
+			echo "did forget $rc"
 		done
 	fi
 	# udev is slower than the kernel: a link left behind could be taken for
