@@ -86,8 +86,10 @@ func (r *run) connect(ctx context.Context, host, except string) (iscsi.Device, e
 	if err != nil {
 		return iscsi.Device{}, err
 	}
-	dev, err := r.Initiator.Connect(ctx, h, r.vol.Target, iscsi.Want{Size: r.vol.Size, Identity: r.vol.Identity})
-	if err != nil {
+	var dev iscsi.Device
+	if r.proven != nil {
+		dev = *r.proven
+	} else if dev, err = r.Initiator.Connect(ctx, h, r.vol.Target, r.want()); err != nil {
 		return dev, err
 	}
 	if !dev.Fresh {
@@ -98,6 +100,9 @@ func (r *run) connect(ctx context.Context, host, except string) (iscsi.Device, e
 	r.note.Host, r.note.Source, r.note.Identity = host, dev.Path, dev.Identity
 	return dev, nil
 }
+
+// want is what the volume's device must be.
+func (r *run) want() iscsi.Want { return iscsi.Want{Size: r.vol.Size, Identity: r.vol.Identity} }
 
 // unused asks that no domain of the host but the given one has the device.
 func (r *run) unused(ctx context.Context, h command.Host, except string, dev iscsi.Device) error {

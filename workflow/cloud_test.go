@@ -2,6 +2,7 @@ package workflow_test
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"path/filepath"
 	"sync"
@@ -44,6 +45,7 @@ type ground struct {
 	db     *store.Store
 	clock  *clock
 	next   int // numbers volumes and guests
+	cases  int // that could be run so far
 	clouds int
 }
 
@@ -88,6 +90,7 @@ type cloud struct {
 
 	mu    sync.Mutex
 	units map[onevolume.VolumeID]*iscsitest.Unit
+	known map[onevolume.VolumeID]known
 	// strangers are targets that somebody else logged a host in to.
 	strangers []onevolume.IQN
 }
@@ -95,7 +98,8 @@ type cloud struct {
 // newCloud makes host01 and host02.
 func newCloud(t testing.TB, g *ground) *cloud {
 	c := &cloud{TB: t, ground: g, net: commandtest.NewNet(t), array: iscsitest.NewArray(t),
-		service: &inventory.Service{Store: g.db, Now: g.clock.Now}, units: map[onevolume.VolumeID]*iscsitest.Unit{}}
+		service: &inventory.Service{Store: g.db, Now: g.clock.Now}, units: map[onevolume.VolumeID]*iscsitest.Unit{},
+		known: map[onevolume.VolumeID]known{}}
 	g.clouds++
 	c.number = g.clouds
 	for _, name := range []string{"host01", "host02"} {
@@ -230,7 +234,7 @@ func (c *cloud) settle() {
 			_ = c.process(fmt.Sprintf("daemon %d", round)).resume(op) // what comes of it is looked at below
 		}
 	}
-	c.invariants("settled", true)
+	c.invariants("settled", true, true)
 }
 
 func (c *cloud) expired() []onevolume.Operation {
@@ -240,6 +244,20 @@ func (c *cloud) expired() []onevolume.Operation {
 		c.Fatal(err)
 	}
 	return open
+}
+
+// every runs all cases of the tests that break things in many ways at many
+// points, for a minute or two. Without it a part of them is run, the same each
+// time.
+var every = flag.Bool("every", false, "run every combination of mishaps")
+
+// turn says whether the next case is to be run: one of so many.
+func (g *ground) turn(of int) bool {
+	if raceDetector {
+		of *= 16 // under which the database is that much slower
+	}
+	g.cases++
+	return *every || g.cases%of == 0
 }
 
 var errDead = errors.New("the process is dead")

@@ -101,7 +101,7 @@ func (r *run) reconnect(ctx context.Context, f *facts) (iscsi.Device, error) {
 	if err != nil {
 		return iscsi.Device{}, err
 	}
-	dev, err := r.Initiator.Connect(ctx, h, r.vol.Target, iscsi.Want{Size: r.vol.Size, Identity: r.vol.Identity})
+	dev, err := r.Initiator.Connect(ctx, h, r.vol.Target, r.want())
 	if err != nil {
 		return dev, err
 	}

@@ -52,21 +52,20 @@ func (c *cloud) guard(on *machine, cmd command.Cmd) {
 }
 
 // invariants asks for what must hold at every moment, whatever breaks, and,
-// once all is settled, for what must hold then.
-func (c *cloud) invariants(when string, settled bool) {
+// once all is settled, for what must hold then. changed says that the inventory
+// may be another than last time.
+func (c *cloud) invariants(when string, changed, settled bool) {
 	c.Helper()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	plugged := c.plugged()
 	busy := map[onevolume.IQN]bool{} // targets of which a volume is in use
 	for id, unit := range c.units {
-		// The test's context may be over before an operation is.
-		v, err := c.db.Volume(context.Background(), id) //nolint:usetesting // see above
-		if err != nil {
-			c.Errorf("%s: %v", when, err)
-			return
+		if changed || c.known[id].v.ID != id {
+			c.known[id] = c.look(id)
 		}
-		c.always(when, v, unit, plugged[id])
+		v := c.known[id].v
+		c.always(when, c.known[id], unit, plugged[id])
 		if settled {
 			c.atRest(when, v, unit, plugged[id])
 		}
@@ -84,9 +83,34 @@ func (c *cloud) invariants(when string, settled bool) {
 	}
 }
 
-// always is what must hold of a volume at every moment.
-func (c *cloud) always(when string, v onevolume.Volume, unit *iscsitest.Unit, in []place) {
+// known is a volume and its newest operation as the inventory has them.
+type known struct {
+	v      onevolume.Volume
+	status onevolume.Status
+}
+
+func (c *cloud) look(id onevolume.VolumeID) known {
 	c.Helper()
+	ctx := context.WithoutCancel(c.Context())
+	v, err := c.db.Volume(ctx, id)
+	if err != nil {
+		c.Error(err)
+	}
+	k := known{v: v}
+	if v.Operation != 0 {
+		op, err := c.db.Operation(ctx, v.Operation)
+		if err != nil {
+			c.Error(err)
+		}
+		k.status = op.Status
+	}
+	return k
+}
+
+// always is what must hold of a volume at every moment.
+func (c *cloud) always(when string, k known, unit *iscsitest.Unit, in []place) {
+	c.Helper()
+	v := k.v
 	if len(in) > 1 {
 		c.Errorf("%s: volume %d is in several places: %v", when, v.ID, in)
 	}
@@ -98,16 +122,8 @@ func (c *cloud) always(when string, v onevolume.Volume, unit *iscsitest.Unit, in
 			c.Errorf("%s: %s of %s is not volume %d any more", when, p.source, p.domain, v.ID)
 		}
 	}
-	var status onevolume.Status
-	if v.Operation != 0 {
-		op, err := c.db.Operation(context.Background(), v.Operation) //nolint:usetesting // as in invariants
-		if err != nil {
-			c.Errorf("%s: %v", when, err)
-		}
-		status = op.Status
-	}
-	if v.State.Moving() != (status == onevolume.Running) {
-		c.Errorf("%s: volume %d is %s and its operation %q", when, v.ID, v.State, status)
+	if v.State.Moving() != (k.status == onevolume.Running) {
+		c.Errorf("%s: volume %d is %s and its operation %q", when, v.ID, v.State, k.status)
 	}
 }
 

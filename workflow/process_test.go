@@ -178,7 +178,7 @@ func (h *mortalHost) Run(ctx context.Context, cmd command.Cmd) (command.Result, 
 		h.p.c.interrupt = h.p.cancel
 	}
 	res, err := h.Host.Run(ctx, cmd)
-	h.p.c.invariants("after "+what, false)
+	h.p.c.invariants("after "+what, false, false)
 	switch m {
 	case lost:
 		return command.Result{Code: -1}, h.broke(cmd, command.ErrUnknownOutcome)
@@ -213,7 +213,7 @@ func (l mortalLedger) call(name string, f func() error) error {
 		return onevolume.Errorf(onevolume.Unreachable, "the test: no way to the daemon")
 	}
 	err := f()
-	l.p.c.invariants("after "+name, false)
+	l.p.c.invariants("after "+name, true, false)
 	switch {
 	case err == nil && m == lost:
 		return onevolume.Errorf(onevolume.Unknown, "the test: no answer from the daemon").WithHint("look")

@@ -43,7 +43,8 @@ func (e *Engine) Resume(ctx context.Context, op onevolume.Operation, vol onevolu
 	})
 }
 
-// goOn looks at the host and says whether the run goes on or back.
+// goOn looks at the host and says whether the run goes on or back. Its error
+// says that this cannot be told.
 func (r *run) goOn(ctx context.Context, story saga.Story[facts]) (bool, error) {
 	switch {
 	case r.op.Kind == onevolume.Detach:
@@ -62,6 +63,20 @@ func (r *run) goOn(ctx context.Context, story saga.Story[facts]) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	_, plugged := dom.Find(onevolume.Serial(r.vol.ID), story.State.Disk.Source)
-	return plugged, nil
+	if _, plugged := dom.Find(onevolume.Serial(r.vol.ID), story.State.Disk.Source); !plugged {
+		return false, nil
+	}
+	// Connecting again could make the kernel forget a device that a guest
+	// has, so it is only looked at. When that cannot be done now, the guest
+	// keeps its disk; when it is the wrong device, it does not.
+	dev, err := r.Initiator.Prove(ctx, h, r.vol.Target, r.want())
+	if err == nil {
+		r.proven = &dev
+		return true, nil
+	}
+	if transient(&saga.Stuck{Cause: err}) {
+		return false, err
+	}
+	r.tell(Event{Text: "the disk is taken out again: " + err.Error()})
+	return false, nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"onevolume"
 	"onevolume/hypervisor"
+	"onevolume/iscsi"
 	"onevolume/saga"
 )
 
@@ -32,6 +33,9 @@ type run struct {
 	// resumed says that another process had the operation before: what is on
 	// the host may be that one's work.
 	resumed bool
+	// proven is the device of a disk that an earlier owner plugged. Nothing
+	// may be done to it: a guest has it.
+	proven *iscsi.Device
 	// asked says that a guest may have been asked to let go.
 	asked bool
 	// unlocked leaves out the lock on the host: a plan changes nothing.
@@ -105,7 +109,7 @@ func (r *run) end(ctx context.Context, err error) (Outcome, error) {
 	case err == nil:
 		return r.finished(ctx)
 	case errors.As(err, &lost):
-		return Outcome{}, r.lost(err)
+		return Outcome{}, r.lost(lost) // and not what failed before: that the next owner sees for himself
 	case errors.As(err, &undone):
 		e := onevolume.Ending{Status: onevolume.Undone, State: r.op.Prior, Error: undone.Error()}
 		if ferr := r.Ledger.Finish(ctx, r.op.Ref(), e); ferr != nil {

@@ -21,6 +21,9 @@ import (
 type Initiator interface {
 	LockName(t onevolume.Target) string
 	Connect(ctx context.Context, h command.Host, t onevolume.Target, w iscsi.Want) (iscsi.Device, error)
+	// Prove checks the device the host has as Connect does, and changes
+	// nothing.
+	Prove(ctx context.Context, h command.Host, t onevolume.Target, w iscsi.Want) (iscsi.Device, error)
 	// Find gives the devices the host has of the volume, any number.
 	Find(ctx context.Context, h command.Host, t onevolume.Target) ([]iscsi.Device, error)
 	Release(ctx context.Context, h command.Host, t onevolume.Target) error
