@@ -53,7 +53,7 @@ func (a *App) follow(e *workflow.Engine) (stop func()) {
 			end()
 			phase = ev.Text
 			bar = progressbar.NewOptions64(int64(ev.Total), progressbar.OptionSetWriter(a.Err),
-				progressbar.OptionSetDescription(ev.Text), progressbar.OptionShowBytes(true),
+				progressbar.OptionSetDescription(fmt.Sprintf("%s (%s)", ev.Text, ev.Total)), // its rate is wrong for few, large steps
 				progressbar.OptionSetWidth(30), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionSetPredictTime(true))
 		}
 		_ = bar.Set64(int64(ev.Done)) // a terminal that went away is no reason to stop
