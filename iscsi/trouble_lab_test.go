@@ -204,6 +204,57 @@ func TestLabResized(t *testing.T) {
 	f.mustRelease(v)
 }
 
+// Another unit took the number while the host had it. What the kernel knew of
+// it is not enough.
+func TestLabReplaced(t *testing.T) {
+	l := lab.Open(t)
+	l.Reset()
+	f := newField(t, l, "oneadmin")
+	defer l.Reset()
+	v := lu("open1", 1, 64)
+	d := f.mustConnect(v)
+	l.Command("target", "serial", "open1", "SOMETHING-ELSE")
+	f.fails(v, onevolume.Mismatch, "LAB-open1-1", "SOMETHING-ELSE")
+	if _, err := f.Find(t.Context(), f.conn, v.Target); err != nil {
+		t.Error(err)
+	}
+	v.Identity.Serial = "SOMETHING-ELSE"
+	d = f.mustConnect(v)
+	// As a guest would have it: it is not taken away under it.
+	hold := f.dial("oneadmin")
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = hold.Run(t.Context(), command.Cmd{Name: "hold", Script: `exec 3<"$1"; sleep 8`, Args: []string{d.Path}, Timeout: time.Minute})
+	}()
+	waitFor(t, "the disk to be held", func() bool {
+		return f.lab.Exec("host01", "find /proc/[0-9]*/fd -lname /dev/"+d.Name+" 2>/dev/null | grep -q .").Code == 0
+	})
+	l.Command("target", "serial", "open1", "THIRD")
+	f.fails(v, onevolume.Mismatch, "THIRD")
+	if found, err := f.Find(t.Context(), f.conn, v.Target); err != nil || len(found) != 1 || found[0].Name != d.Name {
+		t.Errorf("%+v %v", found, err)
+	}
+	<-done
+	f.mustRelease(v)
+	l.Clean(t)
+}
+
+// The target is dead for good: the device is given up when the kernel does.
+func TestLabReleaseDead(t *testing.T) {
+	l := lab.Open(t)
+	l.Reset()
+	f := newField(t, l, "oneadmin")
+	defer l.Reset()
+	f.Initiator = iscsi.New(iscsi.Options{ReplacementTimeout: 10 * time.Second, FlushTimeout: 5 * time.Second})
+	v := lu("open1", 1, 64)
+	f.mustConnect(v)
+	l.Command("target", "freeze")
+	defer l.Command("target", "thaw")
+	f.mustRelease(v)
+	l.Clean(t)
+}
+
 // The target dies under the session. Nothing hangs, nothing is taken for
 // good, and all is well when it is back.
 func TestLabLostSession(t *testing.T) {

@@ -79,11 +79,29 @@ shown() {
 	return 1
 }
 
-# purge SESSION-DIR: forgets the disks of our unit in the session.
+# purge SESSION-DIR: forgets the disks of our unit in the session, unless some
+# process has one open, such as a guest.
 purge() {
 	for u in "$1"/device/target*/*:*:*:"$lun" "$1"/device/target*/*:*:*:"$alt"; do
-		[ -e "$u" ] && remove "$u"
+		[ -e "$u" ] || continue
+		for p in "$u"/block/*; do
+			[ ! -e "$p" ] || ! opened "${p##*/}" || return 1
+		done
+		remove "$u" || return 1
 	done
+}
+
+# opened DISK: whether any process has the disk or a partition open, as far as
+# can be seen. When it cannot, it is taken for open. find complains about the
+# processes that end meanwhile, and so always fails.
+opened() {
+	# shellcheck disable=SC2016 # $SUDO is "sudo -n" or nothing
+	holders=$($SUDO find /proc -maxdepth 3 -path '/proc/[0-9]*/fd/*' \
+		\( -lname "*/$1" -o -lname "*/$1[0-9]*" \) -print 2>/dev/null </dev/null; echo "$?")
+	case $holders in
+	0 | 1) [ -n "$SUDO" ] && ! $SUDO find /proc -maxdepth 0 >/dev/null 2>&1 </dev/null ;;
+	*) echo "did open 1" ;;
+	esac
 }
 
 # remove UNIT-DIR: makes the kernel forget the unit, and waits for it. The

@@ -2,7 +2,7 @@
 # Args: IQN LUN ALT SESSION-ID BUDGET RECOVERY PURGE. Makes the disk appear in
 # a session that exists, after waiting RECOVERY seconds at the most for one
 # that was lost to come back. With PURGE "purge" what the kernel has of the
-# disk is forgotten first.
+# disk is forgotten first, if nobody has it open.
 iqn=$1 lun=$2 alt=$3
 s=/sys/class/iscsi_session/session$4
 now
