@@ -71,9 +71,9 @@ func (d *Daemon) Start() {
 	d.jobs.Go(d.sweep)
 }
 
-// Stop takes no more work, waits until what runs has ended or ctx is over,
-// and gives the number of operations that have not: their journals are whole,
-// and the next start goes on with them.
+// Stop takes no more work and waits until what runs has ended or ctx is over.
+// The journals of what has not ended are whole, and the next start goes on
+// with it.
 func (d *Daemon) Stop(ctx context.Context) {
 	d.mu.Lock()
 	d.closed = true

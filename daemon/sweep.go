@@ -26,9 +26,10 @@ func (d *Daemon) sweep() {
 			case <-d.working.Done():
 				return
 			}
+			since := d.claim(op.ID)
 			d.jobs.Go(func() {
 				defer func() { <-slots }()
-				d.takeOver(op)
+				d.unclaim(op.ID, d.takeOver(op, since))
 			})
 		}
 		select {
@@ -75,39 +76,36 @@ func (d *Daemon) busy(op int) bool {
 
 // takeOver ends one operation: it looks at what is true and completes or
 // undoes it. What cannot be reached is tried again at a later sweep, and
-// parked when that has gone on for too long.
-func (d *Daemon) takeOver(op onevolume.Operation) {
-	since := d.claim(op.ID)
-	defer func() { d.unclaim(op.ID, since) }()
+// parked when that has gone on for too long since the time given. It returns
+// that time when the operation is to be tried again, else zero.
+func (d *Daemon) takeOver(op onevolume.Operation, since time.Time) (again time.Time) {
 	log := d.about(op)
 	ctx := context.WithoutCancel(d.working)
 	mine, err := d.Store.TakeOver(ctx, op.Ref(), d.Name, d.Engine.Limits.Lease, op.Lease.After(d.Now()) && d.Orphan(op.Owner))
 	if err != nil {
 		if code := onevolume.CodeOf(err); code != onevolume.Stale && code != onevolume.Busy {
 			log.Error("taking an operation over", zap.Error(err))
+			return since
 		}
-		return
+		return time.Time{} // it has an owner who lives, or has ended
 	}
 	log.Warn("operation taken over: its owner is gone", zap.String("owner", op.Owner), zap.Int("generation", mine.Generation))
 	vol, err := d.Store.Volume(ctx, mine.Volume)
 	if err != nil {
 		log.Error("reading the volume", zap.Error(err))
-		return
+		return since
 	}
 	journal, err := d.Store.Journal(ctx, mine.ID)
 	if err != nil {
 		log.Error("reading the journal", zap.Error(err))
-		return
+		return since
 	}
 	_, err = d.engine(onevolume.Caller{Owner: mine.By, Groups: []int{mine.By.GID}}).Resume(ctx, mine, vol, journal)
 	logEnd(log, err)
-	if onevolume.CodeOf(err) == onevolume.Unknown && d.Now().Sub(since) > d.GiveUp {
-		d.park(ctx, mine, err, log)
-		return
+	if onevolume.CodeOf(err) != onevolume.Unknown || d.Now().Sub(since) > d.GiveUp && d.park(ctx, mine, err, log) {
+		return time.Time{}
 	}
-	if onevolume.CodeOf(err) != onevolume.Unknown {
-		since = time.Time{}
-	}
+	return since
 }
 
 // claim notes that the operation is being worked on, and since when it has
@@ -135,13 +133,15 @@ func (d *Daemon) unclaim(op int, since time.Time) {
 	d.resuming[op] = since
 }
 
-// park gives an operation up to the administrator.
-func (d *Daemon) park(ctx context.Context, op onevolume.Operation, cause error, log *zap.Logger) {
+// park gives an operation up to the administrator, and says whether the
+// inventory took that.
+func (d *Daemon) park(ctx context.Context, op onevolume.Operation, cause error, log *zap.Logger) bool {
 	e := onevolume.Ending{Status: onevolume.Parked, State: onevolume.Failed,
 		Error: cause.Error() + ". onevolumed tried for " + d.GiveUp.String() + " and gave up"}
 	if err := d.engine(onevolume.Caller{Owner: op.By}).Ledger.Finish(ctx, op.Ref(), e); err != nil {
 		log.Error("parking an operation", zap.Error(err))
-		return
+		return false
 	}
 	log.Error("operation parked; the volume is in ERROR", zap.Error(cause))
+	return true
 }

@@ -89,22 +89,27 @@ type known struct {
 	status onevolume.Status
 }
 
+// look reads both as they were at one moment, though others write.
 func (c *cloud) look(id onevolume.VolumeID) known {
 	c.Helper()
 	ctx := context.WithoutCancel(c.Context())
-	v, err := c.db.Volume(ctx, id)
-	if err != nil {
-		c.Error(err)
-	}
-	k := known{v: v}
-	if v.Operation != 0 {
-		op, err := c.db.Operation(ctx, v.Operation)
+	for {
+		v, err := c.db.Volume(ctx, id)
 		if err != nil {
 			c.Error(err)
 		}
-		k.status = op.Status
+		k := known{v: v}
+		if v.Operation != 0 {
+			op, err := c.db.Operation(ctx, v.Operation)
+			if err != nil {
+				c.Error(err)
+			}
+			k.status = op.Status
+		}
+		if again, err := c.db.Volume(ctx, id); err != nil || again.Version == v.Version {
+			return k
+		}
 	}
-	return k
 }
 
 // always is what must hold of a volume at every moment.
