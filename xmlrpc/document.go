@@ -6,6 +6,7 @@ import (
 	"sort"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"onevolume"
 )
@@ -174,12 +175,20 @@ func (d *volumeDocument) volume() (onevolume.Volume, error) {
 }
 
 // marshal prints a document as oned does: no declaration, no indentation.
+// Characters that XML cannot hold, such as those with which a command colours
+// its words, become U+FFFD: encoding/xml lets them pass in CDATA, and then
+// nobody could read the document.
 func marshal(v any) (string, error) {
 	b, err := xml.Marshal(v)
 	if err != nil {
 		return "", fmt.Errorf("XML document: %w", err)
 	}
-	return string(b), nil
+	return strings.Map(func(r rune) rune {
+		if r == '\t' || r == '\n' || r == '\r' || r >= ' ' && r != 0xFFFE && r != 0xFFFF {
+			return r
+		}
+		return utf8.RuneError
+	}, string(b)), nil
 }
 
 // unmarshal reads a document that a peer sent; its error has the code Invalid.

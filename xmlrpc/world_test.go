@@ -1,0 +1,195 @@
+package xmlrpc_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httptrace"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"onevolume"
+	"onevolume/inventory"
+	"onevolume/store"
+	"onevolume/xmlrpc"
+	"onevolume/xmlrpc/wire"
+)
+
+var (
+	root  = onevolume.Caller{Owner: onevolume.Owner{User: "oneadmin", Group: "oneadmin"}, Groups: []int{0}, Umask: 0o177}
+	alice = onevolume.Caller{Owner: onevolume.Owner{UID: 5, GID: 100, User: "alice", Group: "users"}, Groups: []int{100}, Umask: 0o177}
+	bob   = onevolume.Caller{Owner: onevolume.Owner{UID: 6, GID: 101, User: "bob", Group: "other"}, Groups: []int{101}, Umask: 0o177}
+)
+
+const (
+	asRoot  = "oneadmin:pw"
+	asAlice = "alice:pw"
+	asBob   = "bob:pw"
+)
+
+// sessions stands in for oned.
+type sessions map[string]onevolume.Caller
+
+func (s sessions) Authenticate(_ context.Context, session string) (onevolume.Caller, error) {
+	if session == "down:pw" {
+		return onevolume.Caller{}, onevolume.Errorf(onevolume.Unreachable, "oned does not answer")
+	}
+	if who, ok := s[session]; ok {
+		return who, nil
+	}
+	return onevolume.Caller{}, onevolume.Errorf(onevolume.Unauthenticated, "not this one")
+}
+
+// operator notes what it is asked to do.
+type operator struct {
+	who     onevolume.Caller
+	session string
+	vm      onevolume.VMID
+	volume  onevolume.VolumeID
+	pick    onevolume.Pick
+	leave   onevolume.Leave
+	err     error
+}
+
+func (o *operator) Attach(_ context.Context, who onevolume.Caller, session string, vm onevolume.VMID, pick onevolume.Pick) (onevolume.VolumeID, error) {
+	o.who, o.session, o.vm, o.pick = who, session, vm, pick
+	return 42, o.err
+}
+
+func (o *operator) Detach(_ context.Context, who onevolume.Caller, session string, vm onevolume.VMID, volume onevolume.VolumeID, leave onevolume.Leave) (onevolume.VolumeID, error) {
+	o.who, o.session, o.vm, o.volume, o.leave = who, session, vm, volume, leave
+	return volume, o.err
+}
+
+// world is a server over a real inventory.
+type world struct {
+	testing.TB
+	db  *store.Store
+	op  *operator
+	api *wire.Server
+}
+
+func newWorld(t testing.TB) *world {
+	db, err := store.Open(t.Context(), store.Options{Driver: store.SQLite, Path: filepath.Join(t.TempDir(), "one.db"),
+		Key: []byte("0123456789abcdef0123456789abcdef")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	w := &world{TB: t, db: db, op: &operator{}, api: &wire.Server{}}
+	w.api.Panicked = func(method string, value any, stack []byte) { t.Errorf("%s panicked: %v\n%s", method, value, stack) }
+	s := xmlrpc.Server{Auth: sessions{asRoot: root, asAlice: alice, asBob: bob},
+		Inventory: &inventory.Service{Store: db, Now: time.Now}, Operator: w.op}
+	s.Register(w.api)
+	return w
+}
+
+// serve puts the server on a port.
+func (w *world) serve() (url string) {
+	s := httptest.NewServer(w.api)
+	w.Cleanup(s.Close)
+	return s.URL + wire.Path
+}
+
+// client is a client over the network.
+func (w *world) client(session string) *xmlrpc.Client { return w.dial(w.serve(), session, nil) }
+
+func (w *world) dial(url, session string, by http.RoundTripper) *xmlrpc.Client {
+	w.Helper()
+	c, err := wire.NewClient(wire.Config{Endpoint: url})
+	if err != nil {
+		w.Fatal(err)
+	}
+	if by != nil {
+		c.HTTP.Transport = by
+	}
+	w.Cleanup(c.Close)
+	return &xmlrpc.Client{Wire: c, Session: session}
+}
+
+// raw posts a body and gives the answer's.
+func (w *world) raw(body string) string {
+	w.Helper()
+	r := httptest.NewRequestWithContext(w.Context(), http.MethodPost, wire.Path, strings.NewReader(body))
+	r.Header.Set("Content-Type", "text/xml")
+	rec := httptest.NewRecorder()
+	w.api.ServeHTTP(rec, r)
+	if rec.Code != http.StatusOK {
+		w.Errorf("HTTP status %d", rec.Code)
+	}
+	return rec.Body.String()
+}
+
+// template is that of a logical unit.
+func template(name string) string {
+	return "NAME = \"" + name + "\"\nIQN = \"iqn.2026-11.test:" + name + "\"\nPORTALS = \"10.0.0.1\"\nSIZE = 64\n" +
+		"CHAP_USER = u\nCHAP_SECRET = the-first-secret\n"
+}
+
+// given registers a volume and gives it to alice.
+func (w *world) given(name string) onevolume.VolumeID {
+	w.Helper()
+	id, err := (&inventory.Service{Store: w.db}).Allocate(w.Context(), root, template(name))
+	if err != nil {
+		w.Fatal(err)
+	}
+	err = w.db.Update(w.Context(), id, func(v *onevolume.Volume) error {
+		v.Owner = alice.Owner
+		return nil
+	})
+	if err != nil {
+		w.Fatal(err)
+	}
+	return id
+}
+
+// wants asks for an error with the code and the words.
+func (w *world) wants(err error, code onevolume.Code, words ...string) {
+	w.Helper()
+	if err == nil || onevolume.CodeOf(err) != code {
+		w.Errorf("code %s, want %s: %v", onevolume.CodeOf(err), code, err)
+	}
+	for _, word := range words {
+		if err != nil && !strings.Contains(err.Error(), word) {
+			w.Errorf("no %q in %q", word, err)
+		}
+	}
+}
+
+// direct takes a request to the server without a network, and loses answers,
+// or requests, when told to.
+type direct struct {
+	h      http.Handler
+	answer int // so many answers are lost
+	ask    int // so many requests get nowhere
+	calls  int
+}
+
+func (d *direct) RoundTrip(r *http.Request) (*http.Response, error) {
+	d.calls++
+	if d.ask > 0 {
+		d.ask--
+		return nil, errors.New("connection refused")
+	}
+	if trace := httptrace.ContextClientTrace(r.Context()); trace != nil && trace.GotConn != nil {
+		trace.GotConn(httptrace.GotConnInfo{})
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	rec := httptest.NewRecorder()
+	again := r.Clone(r.Context())
+	again.Body, again.RequestURI, again.RemoteAddr = io.NopCloser(bytes.NewReader(body)), wire.Path, "192.0.2.1:1"
+	d.h.ServeHTTP(rec, again)
+	if d.answer > 0 {
+		d.answer--
+		return nil, io.ErrUnexpectedEOF
+	}
+	return rec.Result(), nil
+}
