@@ -160,13 +160,13 @@ env >>"$LOG.env"
 
 // runScript runs a script as a host would, with the sudo above, and gives the
 // commands that would have been run as root.
-func runScript(t *testing.T, script, stdin string, args ...string) []string {
+func runScript(t *testing.T, shell, script, stdin string, args ...string) []string {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "sudo"), []byte(fakeSudo), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("sh", append([]string{"-c", script, "sh"}, args...)...)
+	cmd := exec.Command(shell, append([]string{"-c", script, "sh"}, args...)...)
 	log := filepath.Join(dir, "log")
 	cmd.Env = append(os.Environ(), "SUDO=sudo -n", "LOG="+log, "PATH="+dir+":"+os.Getenv("PATH"), "LC_ALL=C")
 	cmd.Stdin = strings.NewReader(stdin)
@@ -188,6 +188,14 @@ func runScript(t *testing.T, script, stdin string, args ...string) []string {
 // The scripts run exactly the commands that a dry run shows. The target is
 // one that this machine has no session with.
 func TestScriptsRunWhatIsShown(t *testing.T) {
+	for _, shell := range []string{"sh", "dash", "bash"} {
+		if _, err := exec.LookPath(shell); err == nil {
+			t.Run(shell, func(t *testing.T) { runsWhatIsShown(t, shell) })
+		}
+	}
+}
+
+func runsWhatIsShown(t *testing.T, shell string) {
 	portal, _ := onevolume.ParsePortal("192.0.2.1")
 	tg := onevolume.Target{IQN: "iqn.2026-11.test:none", LUN: 1, Portals: []onevolume.Portal{portal}}
 	tg.CHAP = onevolume.CHAP{User: "user", Secret: "secret-one", UserIn: "user2", SecretIn: "secret-two"}
@@ -198,15 +206,15 @@ func TestScriptsRunWhatIsShown(t *testing.T) {
 		want = append(want, plain(c.String()))
 	}
 	login := i.loginCmd(tg, portal, true)
-	if got := runScript(t, loginScript, string(login.Stdin), login.Args...); !slices.Equal(got, want) {
+	if got := runScript(t, shell, loginScript, string(login.Stdin), login.Args...); !slices.Equal(got, want) {
 		t.Errorf("login ran\n%s\nnot\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 	cmds := i.ReleaseCommands(tg)
 	want = []string{plain(cmds[len(cmds)-1].String())}
-	if got := runScript(t, releaseScript, "", i.releaseCmd(tg, orderly, nil, tg.Portals).Args...); !slices.Equal(got, want) {
+	if got := runScript(t, shell, releaseScript, "", i.releaseCmd(tg, orderly, nil, tg.Portals).Args...); !slices.Equal(got, want) {
 		t.Errorf("release ran %q, not %q", got, want)
 	}
-	if got := runScript(t, lookScript, "", lookCmd(tg, false).Args...); !slices.Equal(got, []string{""}) {
+	if got := runScript(t, shell, lookScript, "", lookCmd(tg, false).Args...); !slices.Equal(got, []string{""}) {
 		t.Errorf("look ran %q as root", got)
 	}
 }

@@ -25,7 +25,7 @@ func TestLabHeld(t *testing.T) {
 		"partition": {`printf "\0\0\0\0\203\0\0\0\0\010\0\0\0\100\0\0" | dd of=%[1]s bs=1 seek=446 2>/dev/null && printf "\125\252" | dd of=%[1]s bs=1 seek=510 2>/dev/null && blockdev --rereadpt %[1]s && udevadm settle && mkfs.ext4 -q -F %[1]s-part1 && mkdir -p /mnt/p && mount %[1]s-part1 /mnt/p`, "mounted on /mnt/p", "umount /mnt/p; dd if=/dev/zero of=%[1]s bs=1M count=4 2>/dev/null"},
 		"swap":      {"mkswap %[1]s >/dev/null && swapon %[1]s", "swap", "swapoff %[1]s; dd if=/dev/zero of=%[1]s bs=1M count=1 2>/dev/null"},
 		"mapper":    {"dmsetup create held --table \"0 2048 linear $(realpath %[1]s) 0\"", "device-mapper held", "dmsetup remove held # %[1]s"},
-		"loop":      {"losetup -f %[1]s", "a loop device", "losetup -D # %[1]s"},
+		"loop":      {"modprobe loop && losetup -f %[1]s", "a loop device", "losetup -D # %[1]s"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newField(t, l, "oneadmin")
@@ -152,14 +152,14 @@ func TestLabIPv6(t *testing.T) {
 	defer l.Reset()
 	v := lu("open1", 1, 64, "[fd00:77::1]:3260")
 	for _, argv := range [][]string{
-		{"ip", "-6", "addr", "add", "fd00:77::1/64", "dev", "br0", "nodad"},
+		{"ip", "-6", "addr", "replace", "fd00:77::1/64", "dev", "br0", "nodad"},
 		{filepath.Join(l.Dir(), "lab"), "tgtadm", "--mode", "portal", "--op", "new", "--param", "portal=[fd00:77::1]:3260"},
 	} {
 		if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
 			t.Skipf("%q: %v %s", argv, err, out)
 		}
 	}
-	f.asRoot("ip -6 addr add fd00:77::2/64 dev vec0 nodad")
+	f.asRoot("ip -6 addr replace fd00:77::2/64 dev vec0 nodad")
 	d := f.mustConnect(v)
 	if d.Path != f.Path(v.Target) {
 		t.Errorf("%s, not %s", d.Path, f.Path(v.Target))
