@@ -30,7 +30,8 @@ check: lint
 	go vet ./...
 	go vet -tags lab ./...
 	$(LINT) run ./...
-	shellcheck -x scripts/deps scripts/test scripts/count demo/*.sh bench/*.sh .ci/run
+	shellcheck -x scripts/* demo/*.sh bench/*.sh packaging/*.sh .ci/run
+	cd lab && shellcheck -x lab
 
 lint: $(LINT)
 $(LINT):
