@@ -44,8 +44,9 @@ func (c *clock) advance(d time.Duration) time.Time {
 type ground struct {
 	db     *store.Store
 	clock  *clock
-	next   int // numbers volumes and guests
-	cases  int // that could be run so far
+	next   int      // numbers volumes and guests
+	cases  int      // that could be run so far
+	calls  []string // of the ground's scene, see scene.calls
 	clouds int
 }
 

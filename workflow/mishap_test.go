@@ -61,20 +61,14 @@ var scenes = []scene{
 // eachCall runs the scene once for each of its calls, and once more; of these
 // cases one of so many.
 func (s scene) eachCall(t *testing.T, g *ground, of int, test func(t *testing.T, c *cloud, n int, req onevolume.Request, v onevolume.Volume)) {
-	c := newCloud(t, g)
-	req, _ := s.set(c)
-	p := c.process("counts")
-	if _, err := p.run(t.Context(), req); err != nil {
-		t.Fatal(err)
-	}
-	c.settle()
-	for n := 1; n <= len(p.calls)+1; n++ {
+	calls := s.calls(t, g)
+	for n := 1; n <= len(calls)+1; n++ {
 		if !g.turn(of) {
 			continue
 		}
 		name := "none"
-		if n <= len(p.calls) {
-			name, _, _ = strings.Cut(p.calls[n-1], " -c") // virsh's words differ each time
+		if n <= len(calls) {
+			name, _, _ = strings.Cut(calls[n-1], " -c") // virsh's words differ each time
 		}
 		t.Run(fmt.Sprintf("%d %s", n, name), func(t *testing.T) {
 			c := newCloud(t, g)
@@ -82,6 +76,22 @@ func (s scene) eachCall(t *testing.T, g *ground, of int, test func(t *testing.T,
 			test(t, c, n, req, v)
 		})
 	}
+}
+
+// calls lists the calls that the scene makes when nothing goes wrong.
+func (s scene) calls(t *testing.T, g *ground) []string {
+	t.Helper()
+	if g.calls == nil {
+		c := newCloud(t, g)
+		req, _ := s.set(c)
+		p := c.process("counts")
+		if _, err := p.run(t.Context(), req); err != nil {
+			t.Fatal(err)
+		}
+		c.settle()
+		g.calls = p.calls
+	}
+	return g.calls
 }
 
 // honest asks that the error tells the truth about the operation at the
