@@ -104,6 +104,9 @@ func (c *attach) onServer(ctx context.Context, s *Session, id onevolume.VMID, re
 		}
 	}
 	var options []string
+	if size := req.Pick.Size; size%onevolume.MiB != 0 { // the parameter is in MB, as everywhere in OpenNebula's API
+		options = append(options, fmt.Sprintf(`SIZE_BYTES="%d"`, int64(size)))
+	}
 	if req.Pick.Exact {
 		options = append(options, `EXACT="YES"`)
 	}

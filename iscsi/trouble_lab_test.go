@@ -34,7 +34,7 @@ func TestLabHeld(t *testing.T) {
 			d := f.mustConnect(v)
 			if r := l.Exec("host01", fmt.Sprintf(tt.take, d.Path)); r.Code != 0 {
 				f.mustRelease(v)
-				t.Skipf("the host cannot do this: %s", r.Stderr)
+				t.Fatalf("the host cannot do this: %s", r.Stderr)
 			}
 			f.fails(v, onevolume.Held, tt.word)
 			f.isError(f.Release(t.Context(), f.conn, v.Target), onevolume.Held, tt.word)
@@ -156,7 +156,7 @@ func TestLabIPv6(t *testing.T) {
 		{filepath.Join(l.Dir(), "lab"), "tgtadm", "--mode", "portal", "--op", "new", "--param", "portal=[fd00:77::1]:3260"},
 	} {
 		if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
-			t.Skipf("%q: %v %s", argv, err, out)
+			t.Fatalf("%q: %v %s", argv, err, out)
 		}
 	}
 	f.asRoot("ip -6 addr replace fd00:77::2/64 dev vec0 nodad")

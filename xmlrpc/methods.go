@@ -107,16 +107,21 @@ func (s *Server) pool(ctx context.Context, call wire.Call) (any, error) {
 }
 
 // attach takes the VM's id, the volume's or -1, the size in MB for -1, and a
-// template with EXACT and ARRAY. It answers with the volume's id when that
+// template with EXACT, ARRAY and SIZE_BYTES, which stands before the MB. It answers with the volume's id when that
 // is reserved; the volume's OPERATION tells how it goes on.
 func (s *Server) attach(ctx context.Context, call wire.Call) (any, error) {
-	opts, err := options(call.Text(4), "EXACT", "ARRAY")
+	opts, err := options(call.Text(4), "EXACT", "ARRAY", "SIZE_BYTES")
 	if err != nil {
 		return nil, err
 	}
 	pick := onevolume.Pick{Exact: opts["EXACT"] == "YES", Array: opts["ARRAY"]}
 	if mb := call.Int(3, 0); mb > 0 {
 		pick.Size = onevolume.Size(mb) * onevolume.MiB
+	}
+	if text, ok := opts["SIZE_BYTES"]; ok {
+		if pick.Size, err = onevolume.ParseSize(text + "B"); err != nil {
+			return nil, err
+		}
 	}
 	switch id := call.Int(2, -1); {
 	case id >= 0:
