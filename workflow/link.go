@@ -13,6 +13,7 @@ import (
 // for a new one after it broke.
 type link struct {
 	ready  chan struct{}
+	cancel context.CancelFunc // ends the dialling, not the connection
 	host   command.Host
 	err    error
 	broken atomic.Bool
@@ -28,11 +29,12 @@ func (r *run) dial(ctx context.Context, host string) *link {
 	if old := r.hosts[host]; old != nil {
 		old.close()
 	}
-	l := &link{ready: make(chan struct{}), locks: map[string]func(){}}
+	dialling, cancel := context.WithCancel(ctx)
+	l := &link{ready: make(chan struct{}), cancel: cancel, locks: map[string]func(){}}
 	r.hosts[host] = l
 	go func() {
 		defer close(l.ready)
-		l.host, l.err = r.Hosts.Dial(ctx, host)
+		l.host, l.err = r.Hosts.Dial(dialling, host)
 		if l.err != nil {
 			l.broken.Store(true)
 		}
@@ -73,8 +75,10 @@ func (l *link) lock(ctx context.Context, h command.Host, name string, wait time.
 	return nil
 }
 
-// close gives the locks back with the shell that holds them.
+// close gives the locks back with the shell that holds them. A host that does
+// not answer is no longer waited for.
 func (l *link) close() {
+	l.cancel()
 	<-l.ready
 	if l.host != nil {
 		_ = l.host.Close() // whatever it says, the shell is gone
