@@ -58,10 +58,11 @@ hosts: {user: oneadmin, ssh_config: $run/ssh_config}
 CONF
 echo oneadmin:demo >"$work/one_auth"
 export ONE_AUTH=$work/one_auth ONE_XMLRPC=http://127.0.0.1:2633/RPC2 ONEVOLUME_XMLRPC=http://127.0.0.1:2475/RPC2
-inside bin/onetestd -listen 127.0.0.1:2633 -world demo/world.yaml >"$work/oned.log" 2>&1 &
+# Not by a function: the pid of a function in the background is that of a shell, which nothing dies with.
+lab/lab run bin/onetestd -listen 127.0.0.1:2633 -world demo/world.yaml >"$work/oned.log" 2>&1 &
 pids+=($!)
 start_daemon() {
-    inside bin/onevolumed --config "$work/conf" >"$work/onevolumed.log" 2>&1 &
+    lab/lab run bin/onevolumed --config "$work/conf" >"$work/onevolumed.log" 2>&1 &
     pids+=($!)
     until_ready "$work/onevolumed.log" "onevolumed serves"
 }
