@@ -59,6 +59,9 @@ type VM struct {
 	Hypervisor string // VM_MAD of its newest history record: kvm, xen …
 	DeployID   string // what the hypervisor calls it: libvirt's UUID or name
 	Owner      Owner
+	// Running is oned's word that it runs, so that its domain must be on
+	// Host: one that is not there is somewhere else.
+	Running bool
 }
 
 // Leave is what becomes of a volume's data on detach.

@@ -84,6 +84,7 @@ CREATE TABLE one_volume_operation (
     vm_gid        INTEGER      NOT NULL,
     vm_uname      VARCHAR(128) NOT NULL,
     vm_gname      VARCHAR(128) NOT NULL,
+    vm_running    INTEGER      NOT NULL,
 
     leaving VARCHAR(16) NOT NULL,
     status  VARCHAR(16) NOT NULL,

@@ -219,3 +219,26 @@ func TestGuestDoesNotLetGo(t *testing.T) {
 	}
 	c.untouched("disk1")
 }
+
+// oned says that the VM runs here, and its domain is not here: it may be on
+// another host, with the volume, so nothing is wiped.
+func TestDomainIsNotWhereOnedSays(t *testing.T) {
+	c := start(t)
+	c.volume("disk1", "open1", 1, 64)
+	c.must("attach", "17", "64")
+	c.pattern(17, "onevolume-0", "precious")
+	c.Must(c.Exec("host01", "virsh -c qemu:///system destroy one-17"))
+	c.refused([]string{"detach", "17", "disk1", "--yes"}, "VM 17 (web) runs on host host01", "its domain is not there", "Hint: ")
+	c.state("disk1", "ATTACHED")
+	if !c.holds("open1", 1, "precious") || len(c.Sessions("host01")) != 1 {
+		t.Error("the volume was wiped, or the host logged out")
+	}
+	// When oned knows that it is off, there is no doubt.
+	c.oned.SetVMState(17, 8, 0)
+	c.must("detach", "17", "disk1", "--yes")
+	if !c.zero("open1", 1) {
+		t.Error("the volume is not zero")
+	}
+	c.state("disk1", "AVAILABLE")
+	c.Reset() // the guest comes back
+}

@@ -40,8 +40,8 @@ type Driver interface {
 
 	// Unplug asks the guest to let go of the disk at d.Source, or without a
 	// source of the one with d.Serial, and waits up to wait until the live
-	// domain no longer shows it. A domain that is gone holds nothing:
-	// success. Codes: Held (the guest has not let go; the disk is still in
+	// domain no longer shows it. Codes: NotFound (there is no such domain
+	// on the host, so that nothing there holds the disk), Held (the guest has not let go; the disk is still in
 	// the domain and must be taken as in use), Mismatch (the disk with
 	// d.Serial has another source than d.Source: it was not touched), Busy
 	// (the hypervisor is busy with the domain, so that a disk may yet

@@ -48,7 +48,7 @@ func TestVMInfo(t *testing.T) {
 		t.Errorf("user template %v", vm.UserTemplate)
 	}
 	want := onevolume.VM{ID: 7, Name: "web", Host: "host02", Hypervisor: "kvm", DeployID: "uuid-7",
-		Owner: onevolume.Owner{UID: 2, GID: 1, User: "alice", Group: "users"}}
+		Owner: onevolume.Owner{UID: 2, GID: 1, User: "alice", Group: "users"}, Running: true}
 	if got, err := c.VM(t.Context(), 7, onevolume.Attach); err != nil || got != want {
 		t.Errorf("%+v, %v; want %+v", got, err, want)
 	}

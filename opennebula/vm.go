@@ -140,7 +140,8 @@ func (vm *VM) Domain() onevolume.VM {
 	h, _ := vm.History()
 	return onevolume.VM{
 		ID: onevolume.VMID(vm.ID), Name: vm.Name, Host: h.Hostname, Hypervisor: h.VMMad, DeployID: vm.DeployID,
-		Owner: onevolume.Owner{UID: vm.UID, GID: vm.GID, User: vm.UName, Group: vm.GName},
+		Owner:   onevolume.Owner{UID: vm.UID, GID: vm.GID, User: vm.UName, Group: vm.GName},
+		Running: vm.Running() == nil,
 	}
 }
 

@@ -55,7 +55,10 @@ func (r *run) attachSteps() []step {
 			if err != nil {
 				return err
 			}
-			return r.unplug(ctx, h, source)
+			if err := r.unplug(ctx, h, source); onevolume.CodeOf(err) != onevolume.NotFound {
+				return err
+			}
+			return nil // no domain, no disk
 		}},
 	}
 }

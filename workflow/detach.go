@@ -59,7 +59,11 @@ func (r *run) letGo(ctx context.Context, f *facts) error {
 			return err
 		}
 		r.asked = true
-		if err := r.unplug(ctx, h, r.vol.Attachment.Source); err != nil {
+		err = r.unplug(ctx, h, r.vol.Attachment.Source)
+		if onevolume.CodeOf(err) == onevolume.NotFound {
+			err = r.domainGone(host, err)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -68,6 +72,19 @@ func (r *run) letGo(ctx context.Context, f *facts) error {
 		r.note.State = onevolume.Wiping
 	}
 	return nil
+}
+
+// domainGone decides what a domain that is not on the host means. That of a VM
+// which runs, as oned says, has moved, and with it the disk: to go on would
+// overwrite a volume that a guest has on another host. Once the guest is known
+// to have let go, where its domain went does not matter.
+func (r *run) domainGone(host string, err error) error {
+	if !r.op.VM.Running || r.committed || host != r.op.VM.Host {
+		return nil
+	}
+	r.asked = false // nobody was
+	return onevolume.Errorf(onevolume.Action, "VM %s runs on host %s, as oned says, but its domain is not there: %w", r.vmName(), host, err).
+		WithHint("it may be moving: try again when onevm show %d and the host agree; power the VM off if they never do", r.op.VM.ID)
 }
 
 // stillThere is what there is to undo when unplugging failed: nothing, as long

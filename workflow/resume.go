@@ -30,6 +30,7 @@ func (e *Engine) Resume(ctx context.Context, op onevolume.Operation, vol onevolu
 	if err != nil {
 		return r.end(ctx, &saga.Stuck{Step: "resume", Cause: err})
 	}
+	r.committed = story.Committed
 	return r.underLease(ctx, func(ctx context.Context) error {
 		forward, err := r.goOn(ctx, story)
 		if err != nil {

@@ -33,6 +33,8 @@ type run struct {
 	// resumed says that another process had the operation before: what is on
 	// the host may be that one's work.
 	resumed bool
+	// committed says that an earlier owner saw the guest let go.
+	committed bool
 	// proven is the device of a disk that an earlier owner plugged. Nothing
 	// may be done to it: a guest has it.
 	proven *iscsi.Device

@@ -25,6 +25,7 @@ type vmDocument struct {
 	Hypervisor string        `xml:"VM_MAD"`
 	DeployID   string        `xml:"DEPLOY_ID"`
 	Owner      ownerDocument `xml:"OWNER"`
+	Running    bool          `xml:"RUNNING"`
 }
 
 type requestDocument struct {
@@ -109,12 +110,12 @@ func (d ownerDocument) owner() onevolume.Owner {
 }
 
 func vmToXML(v onevolume.VM) vmDocument {
-	return vmDocument{int(v.ID), cdata{v.Name}, v.Host, v.Hypervisor, v.DeployID, ownerToXML(v.Owner)}
+	return vmDocument{int(v.ID), cdata{v.Name}, v.Host, v.Hypervisor, v.DeployID, ownerToXML(v.Owner), v.Running}
 }
 
 func (d vmDocument) vm() onevolume.VM {
 	return onevolume.VM{ID: onevolume.VMID(d.ID), Name: d.Name.Text, Host: d.Host, Hypervisor: d.Hypervisor,
-		DeployID: d.DeployID, Owner: d.Owner.owner()}
+		DeployID: d.DeployID, Owner: d.Owner.owner(), Running: d.Running}
 }
 
 func requestToXML(r onevolume.Request) requestDocument {

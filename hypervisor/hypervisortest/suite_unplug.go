@@ -81,9 +81,7 @@ func (s *suite) gone() {
 	dom := s.lookup()
 	s.mustPlug(d)
 	s.Remove(s.T)
-	if err := s.Driver.Unplug(s.ctx, s.Host, s.VM, d, wait); err != nil {
-		s.Error("Unplug:", err)
-	}
+	s.wrong(s.Driver.Unplug(s.ctx, s.Host, s.VM, d, wait), onevolume.NotFound)
 	_, err := s.Driver.Domain(s.ctx, s.Host, s.VM)
 	s.wrong(err, onevolume.NotFound)
 	_, err = s.Driver.Plug(s.ctx, s.Host, dom, d)

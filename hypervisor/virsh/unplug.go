@@ -52,9 +52,6 @@ func (v *Driver) Unplug(ctx context.Context, h command.Host, vm onevolume.VM, d 
 			l, err = v.look(ctx, h, l.UUID)
 		}
 	}
-	if onevolume.CodeOf(err) == onevolume.NotFound {
-		return nil
-	}
 	return err
 }
 
