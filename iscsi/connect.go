@@ -44,7 +44,7 @@ func (c *connecting) connect(ctx context.Context) (Device, error) {
 		return Device{}, err
 	}
 	dev, err := c.judge(rep, c.session)
-	if onevolume.CodeOf(err) != onevolume.Mismatch {
+	if onevolume.CodeOf(err) != onevolume.Mismatch && !c.locked(rep) {
 		return dev, err
 	}
 	// What the kernel remembers may be of a unit that had this number
@@ -53,6 +53,14 @@ func (c *connecting) connect(ctx context.Context) (Device, error) {
 		return dev, err
 	}
 	return c.judge(rep, c.session)
+}
+
+// locked says whether a device that was there before us may not be opened.
+// libvirt leaves it to root when a domain that had it ends (its
+// dynamic_ownership); udev sets the group again when it appears anew.
+func (c *connecting) locked(r *report) bool {
+	d := r.in(c.session, c.t.LUN)
+	return d != nil && !c.fresh && d.read > 0 && strings.Contains(c.said(), "Permission denied")
 }
 
 // appear brings the device about, by the session that is there or a new one.
