@@ -160,7 +160,7 @@ func (c *cloud) vm(m *machine, d hypervisortest.Domain) onevolume.VM {
 	d.Name = fmt.Sprintf("one-%d", c.next)
 	m.virt.AddDomain(d)
 	m.vms = append(m.vms, d.Name)
-	return onevolume.VM{ID: onevolume.VMID(c.next), Name: "web", Host: m.name, Hypervisor: "kvm", DeployID: d.Name, Owner: root.Owner}
+	return onevolume.VM{ID: onevolume.VMID(c.next), Name: "web", Host: m.name, Hypervisor: "kvm", DeployID: d.Name, Owner: root.Owner, Running: true}
 }
 
 // engine is what a process would have.
