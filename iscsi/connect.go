@@ -44,6 +44,12 @@ func (c *connecting) connect(ctx context.Context) (Device, error) {
 		return Device{}, err
 	}
 	dev, err := c.judge(rep, c.session)
+	if twin := c.twin(rep); err != nil && twin != nil {
+		if rep, err = c.prepare(ctx, twin, false); err != nil {
+			return dev, err
+		}
+		dev, err = c.judge(rep, c.session)
+	}
 	if onevolume.CodeOf(err) != onevolume.Mismatch && !c.locked(rep) {
 		return dev, err
 	}
@@ -53,6 +59,22 @@ func (c *connecting) connect(ctx context.Context) (Device, error) {
 		return dev, err
 	}
 	return c.judge(rep, c.session)
+}
+
+// twin gives another session at the same portal when udev's link, which can
+// only lead to one of the disks of such sessions, leads to none of ours: then
+// it leads to the other's.
+func (c *connecting) twin(r *report) *session {
+	d, mine := r.in(c.session, c.t.LUN), r.byID(c.session)
+	if d == nil || d.link != "" || mine == nil {
+		return nil
+	}
+	for i := range r.sessions {
+		if s := &r.sessions[i]; s.id != mine.id && s.portal == mine.portal && s.state == loggedIn {
+			return s
+		}
+	}
+	return nil
 }
 
 // locked says whether a device that was there before us may not be opened.

@@ -113,7 +113,7 @@ func (b *bench) await(t *testing.T, done func() bool) {
 
 func TestLab(t *testing.T) {
 	b := newBench(t)
-	defer b.Exec("host01", "iscsiadm -m session -u")
+	defer b.Exec("host01", "iscsiadm -m session -u; iscsiadm -m node -o delete")
 	t.Run("suite", func(t *testing.T) { hypervisortest.Run(t, b.fixture) })
 	t.Run("guest", b.guest)
 	t.Run("late attach", b.lateAttach)
