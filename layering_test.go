@@ -37,7 +37,7 @@ var layers = map[string]layer{
 	"hypervisor/virsh":            {ours: []string{".", "command", "hypervisor"}},
 	"hypervisor/all":              {ours: []string{".", "hypervisor", "hypervisor/virsh"}},
 	"store":                       {ours: []string{"."}, outside: []string{"modernc.org/sqlite", "github.com/go-sql-driver/mysql"}},
-	"opennebula":                  {ours: []string{".", "template", "xmlrpc/wire"}, outside: []string{"golang.org/x/sync"}},
+	"opennebula":                  {ours: []string{".", "template", "xmlrpc/wire"}},
 	"inventory":                   {ours: []string{".", "template"}},
 	"xmlrpc":                      {ours: []string{".", "template", "xmlrpc/wire"}},
 	"workflow":                    {ours: []string{".", "command", "hypervisor", "iscsi", "saga"}},

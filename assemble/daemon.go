@@ -67,7 +67,7 @@ func (d *Daemon) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	service := &inventory.Service{Store: d.store, Now: time.Now}
+	service := &inventory.Service{Store: d.store}
 	d.loops = &daemon.Daemon{
 		Store: d.store, Cloud: opennebula.Cloud{Client: one}, Ledger: service.Ledger, Engine: engine(d.conf, logCommands(d.log)),
 		Log: d.log, Now: time.Now, Name: process("onevolumed"), Orphan: deadHere,

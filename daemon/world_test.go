@@ -107,7 +107,7 @@ func newWorld(t *testing.T) *world {
 	})
 	core, logs := observer.New(zapcore.DebugLevel)
 	w.log = logs
-	service := &inventory.Service{Store: w.db, Now: time.Now}
+	service := &inventory.Service{Store: w.db}
 	w.Daemon = &daemon.Daemon{
 		Store: counting{w.db, w}, Cloud: &cloud{}, Ledger: service.Ledger, Log: zap.New(core), Now: time.Now,
 		Name: "onevolumed@here pid 1", Orphan: func(string) bool { return false }, Sweep: sweep, GiveUp: giveUp,

@@ -65,8 +65,7 @@ type Driver interface {
 
 // Capabilities says what a workflow may ask of a driver.
 type Capabilities struct {
-	Serial        bool // a disk carries a serial number that the guest can read
-	GuestReleases bool // the guest has a say in an unplug: Unplug may find that it does not let go
+	Serial bool // a disk carries a serial number that the guest can read
 }
 
 // Domain is a virtual machine on a host, as the hypervisor shows it.

@@ -6,7 +6,6 @@ package inventory
 
 import (
 	"context"
-	"time"
 
 	"onevolume"
 )
@@ -27,10 +26,7 @@ type Store interface {
 }
 
 // Service answers callers.
-type Service struct {
-	Store Store
-	Now   func() time.Time
-}
+type Service struct{ Store Store }
 
 // object is what oned's error texts would call a volume.
 const object = "volume"

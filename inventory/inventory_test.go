@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"onevolume"
 	"onevolume/inventory"
@@ -36,7 +35,7 @@ func newBench(t *testing.T) *bench {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	return &bench{T: t, db: db, Service: &inventory.Service{Store: db, Now: time.Now}}
+	return &bench{T: t, db: db, Service: &inventory.Service{Store: db}}
 }
 
 const (

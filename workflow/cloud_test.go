@@ -99,7 +99,7 @@ type cloud struct {
 // newCloud makes host01 and host02.
 func newCloud(t testing.TB, g *ground) *cloud {
 	c := &cloud{TB: t, ground: g, net: commandtest.NewNet(t), array: iscsitest.NewArray(t),
-		service: &inventory.Service{Store: g.db, Now: g.clock.Now}, units: map[onevolume.VolumeID]*iscsitest.Unit{},
+		service: &inventory.Service{Store: g.db}, units: map[onevolume.VolumeID]*iscsitest.Unit{},
 		known: map[onevolume.VolumeID]known{}}
 	g.clouds++
 	c.number = g.clouds

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"onevolume"
 	"onevolume/inventory"
@@ -84,7 +83,7 @@ func newWorld(t testing.TB) *world {
 	w := &world{TB: t, db: db, op: &operator{}, api: &wire.Server{}}
 	w.api.Panicked = func(method string, value any, stack []byte) { t.Errorf("%s panicked: %v\n%s", method, value, stack) }
 	s := xmlrpc.Server{Auth: sessions{asRoot: root, asAlice: alice, asBob: bob},
-		Inventory: &inventory.Service{Store: db, Now: time.Now}, Operator: w.op}
+		Inventory: &inventory.Service{Store: db}, Operator: w.op}
 	s.Register(w.api)
 	return w
 }
