@@ -12,6 +12,20 @@ type Kind string
 const (
 	Attach Kind = "attach"
 	Detach Kind = "detach"
+	// Replug puts an attached volume's disk into its VM again, where the
+	// host or the domain has lost it. Its steps are Attach's.
+	Replug Kind = "replug"
+)
+
+// Way is which way an operation is carried on by whoever takes it over.
+type Way string
+
+// The ways. An administrator chooses one for a parked operation; it is kept
+// with the operation, for whoever has to take it over once more.
+const (
+	Decide  Way = ""        // as it was found on the host
+	Forward Way = "forward" // all that was asked is done
+	Back    Way = "back"    // all that was done is taken back
 )
 
 // Status is how far an operation is.
@@ -39,6 +53,7 @@ type Operation struct {
 	By         Owner  // who asked
 	Owner      string // the process that runs it: program, user, host and pid
 	Generation int
+	Way        Way       // set by an administrator who resumed or aborted it
 	Lease      time.Time // when the owner is taken for dead
 	Started    time.Time
 	Ended      time.Time // zero while RUNNING
@@ -118,6 +133,19 @@ type Entry struct {
 	// Who wrote it, set by the inventory.
 	Generation int
 	Owner      string
+	// Commands are what was run on hosts since the entry before, in order.
+	Commands []Command
+}
+
+// Command is one command on a host as a journal keeps it, secrets masked.
+type Command struct {
+	Host    string
+	Text    string // as a person would type it; "dial", "lock NAME", "close"
+	Started time.Time
+	Took    time.Duration
+	Code    int    // exit status; -1 when none is known
+	Stderr  string // its end
+	Error   string // why its end is not known; empty when it is
 }
 
 // Note is what a step learned about the volume; empty fields change nothing.

@@ -104,7 +104,9 @@ CREATE TABLE one_volume_operation (
     ended      BIGINT       NOT NULL,
     error      MEDIUMTEXT   NOT NULL,
     -- How many entries the journal has; what gives each its number.
-    journal    INTEGER      NOT NULL
+    journal    INTEGER      NOT NULL,
+    -- Which way an administrator had it carried on: forward, back or neither.
+    way        VARCHAR(8)   NOT NULL DEFAULT ''
 );
 
 CREATE INDEX one_volume_operation_by_lease ON one_volume_operation (status, lease);
@@ -123,8 +125,45 @@ CREATE TABLE one_volume_journal (
     FOREIGN KEY (op) REFERENCES one_volume_operation (oid)
 );
 
+-- What was run on hosts before the entry of the journal was written.
+CREATE TABLE one_volume_command (
+    op      INTEGER      NOT NULL,
+    seq     INTEGER      NOT NULL,
+    n       INTEGER      NOT NULL,
+    host    VARCHAR(255) NOT NULL,
+    command MEDIUMTEXT   NOT NULL,
+    started BIGINT       NOT NULL,
+    took    BIGINT       NOT NULL,
+    code    INTEGER      NOT NULL,
+    stderr  TEXT         NOT NULL,
+    error   TEXT         NOT NULL,
+    PRIMARY KEY (op, seq, n)
+);
+
+-- Who asked for what, and what came of it. Rows are only ever added.
+CREATE TABLE one_volume_audit (
+    oid       INTEGER      NOT NULL PRIMARY KEY,
+    time      BIGINT       NOT NULL,
+    uid       INTEGER      NOT NULL,
+    gid       INTEGER      NOT NULL,
+    uname     VARCHAR(128) NOT NULL,
+    gname     VARCHAR(128) NOT NULL,
+    origin    VARCHAR(255) NOT NULL,
+    action    VARCHAR(32)  NOT NULL,
+    request   TEXT         NOT NULL,
+    volume    INTEGER      NOT NULL,
+    vm_id     INTEGER      NOT NULL,
+    operation INTEGER      NOT NULL,
+    result    TEXT         NOT NULL
+);
+
+CREATE INDEX one_volume_audit_by_volume ON one_volume_audit (volume, oid);
+CREATE INDEX one_volume_audit_by_vm ON one_volume_audit (vm_id, oid);
+CREATE INDEX one_volume_audit_by_user ON one_volume_audit (uid, oid);
+
 -- The next id of each table. An id is never used again. The schema's version
 -- comes last: a database without it is not finished.
 INSERT INTO one_volume_control (name, value, detail) VALUES ('volume', 0, '');
 INSERT INTO one_volume_control (name, value, detail) VALUES ('operation', 1, '');
-INSERT INTO one_volume_control (name, value, detail) VALUES ('schema', 1, '');
+INSERT INTO one_volume_control (name, value, detail) VALUES ('audit', 1, '');
+INSERT INTO one_volume_control (name, value, detail) VALUES ('schema', 2, '');

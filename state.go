@@ -18,15 +18,16 @@ const (
 )
 
 // transitions lists, for each state, the states that may follow. What is not
-// listed is refused wherever a volume's state is written.
+// listed is refused wherever a volume's state is written, but by a Recovery,
+// which is an administrator's word.
 var transitions = map[State][]State{
 	Available: {Attaching, Failed},
 	Retained:  {Attaching, Failed},
 	Attaching: {Attached, Available, Retained, Failed},
-	Attached:  {Detaching, Failed},
+	Attached:  {Detaching, Attaching, Failed},
 	Detaching: {Attached, Wiping, Retained, Failed},
 	Wiping:    {Available, Failed},
-	Failed:    {Detaching},
+	Failed:    {Detaching, Attaching, Wiping},
 }
 
 // States lists every state in the order of a volume's life.

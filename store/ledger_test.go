@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -34,7 +35,7 @@ func TestRecord(t *testing.T) {
 		for i := range want {
 			want[i].Seq, want[i].Generation, want[i].Owner = i+1, 1, op.Owner
 		}
-		if !slices.Equal(journal, want) {
+		if !reflect.DeepEqual(journal, want) {
 			t.Errorf("journal\n got %+v\nwant %+v", journal, want)
 		}
 		v := w.volume(t, 0)

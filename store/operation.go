@@ -15,7 +15,7 @@ import (
 const operationColumns = "oid, kind, volume, " +
 	"vm_id, vm_name, vm_host, vm_hypervisor, vm_deploy_id, vm_uid, vm_gid, vm_uname, vm_gname, vm_running, " +
 	"leaving, status, prior, by_uid, by_gid, by_uname, by_gname, " +
-	"owner, generation, lease, term, started, ended, error, journal"
+	"owner, generation, lease, term, started, ended, error, journal, way"
 
 // operation is an onevolume.Operation with what only the database knows.
 type operation struct {
@@ -31,7 +31,7 @@ func scanOperation(from scanner) (*operation, error) {
 		&o.VM.ID, &o.VM.Name, &o.VM.Host, &o.VM.Hypervisor, &o.VM.DeployID,
 		&o.VM.Owner.UID, &o.VM.Owner.GID, &o.VM.Owner.User, &o.VM.Owner.Group, &o.VM.Running,
 		&o.Leave, &o.Status, &o.Prior, &o.By.UID, &o.By.GID, &o.By.User, &o.By.Group,
-		&o.Owner, &o.Generation, &lease, &term, &started, &ended, &o.Error, &o.journal)
+		&o.Owner, &o.Generation, &lease, &term, &started, &ended, &o.Error, &o.journal, &o.Way)
 	o.Lease, o.Started, o.Ended = fromMillis(lease), fromMillis(started), fromMillis(ended)
 	o.term = time.Duration(term) * time.Millisecond
 	return &o, err
@@ -40,12 +40,12 @@ func scanOperation(from scanner) (*operation, error) {
 // open writes a new RUNNING operation.
 func (o *operation) open(ctx context.Context, tx *sql.Tx) error {
 	_, err := tx.ExecContext(ctx,
-		"INSERT INTO one_volume_operation ("+operationColumns+", running_volume) VALUES ("+marks(29)+")",
+		"INSERT INTO one_volume_operation ("+operationColumns+", running_volume) VALUES ("+marks(30)+")",
 		o.ID, string(o.Kind), int(o.Volume),
 		int(o.VM.ID), o.VM.Name, o.VM.Host, o.VM.Hypervisor, o.VM.DeployID,
 		o.VM.Owner.UID, o.VM.Owner.GID, o.VM.Owner.User, o.VM.Owner.Group, o.VM.Running,
 		string(o.Leave), string(o.Status), string(o.Prior), o.By.UID, o.By.GID, o.By.User, o.By.Group,
-		o.Owner, o.Generation, millis(o.Lease), o.term.Milliseconds(), millis(o.Started), millis(o.Ended), o.Error, o.journal,
+		o.Owner, o.Generation, millis(o.Lease), o.term.Milliseconds(), millis(o.Started), millis(o.Ended), o.Error, o.journal, string(o.Way),
 		int(o.Volume))
 	if troubleOf(err) == duplicate {
 		return errLost // another operation took the volume in between

@@ -1,0 +1,130 @@
+-- The whole schema of onevolume's inventory. One file for SQLite and MariaDB:
+-- only types and words that both know, statements end with a semicolon at the
+-- end of a line, and what one of them alone wants (MariaDB's character set and
+-- engine) is added by package store. Times are milliseconds since 1970, UTC.
+--
+-- Whoever changes this file raises SchemaVersion in schema.go and adds a
+-- migration for older databases (store/migrations/README.md).
+
+CREATE TABLE one_volume_control (
+    name   VARCHAR(32) NOT NULL PRIMARY KEY,
+    value  BIGINT      NOT NULL,
+    detail TEXT        NOT NULL
+);
+
+CREATE TABLE one_volume (
+    oid          INTEGER      NOT NULL PRIMARY KEY,
+    name         VARCHAR(128) NOT NULL,
+    -- What the name was before a volume of the same name stood in its new
+    -- owner's way; empty when nothing did.
+    home_name    VARCHAR(128) NOT NULL,
+
+    iqn            VARCHAR(223) NOT NULL,
+    lun            INTEGER      NOT NULL,
+    portals        TEXT         NOT NULL,
+    chap_user      VARCHAR(255) NOT NULL,
+    chap_secret    TEXT         NOT NULL,
+    chap_user_in   VARCHAR(255) NOT NULL,
+    chap_secret_in TEXT         NOT NULL,
+
+    size        BIGINT       NOT NULL,
+    unit_serial VARCHAR(255) NOT NULL,
+    wwid        VARCHAR(255) NOT NULL,
+    array_name  VARCHAR(128) NOT NULL,
+
+    status VARCHAR(16) NOT NULL,
+    reason TEXT        NOT NULL,
+
+    uid         INTEGER      NOT NULL,
+    gid         INTEGER      NOT NULL,
+    uname       VARCHAR(128) NOT NULL,
+    gname       VARCHAR(128) NOT NULL,
+    home_uid    INTEGER      NOT NULL,
+    home_gid    INTEGER      NOT NULL,
+    home_uname  VARCHAR(128) NOT NULL,
+    home_gname  VARCHAR(128) NOT NULL,
+    permissions INTEGER      NOT NULL,
+
+    vm_id  INTEGER      NOT NULL,
+    host   VARCHAR(255) NOT NULL,
+    device VARCHAR(64)  NOT NULL,
+    source TEXT         NOT NULL,
+    serial VARCHAR(64)  NOT NULL,
+
+    attributes MEDIUMTEXT NOT NULL,
+    operation  INTEGER    NOT NULL,
+    regtime    BIGINT     NOT NULL,
+    modtime    BIGINT     NOT NULL,
+    version    INTEGER    NOT NULL,
+
+    UNIQUE (iqn, lun),
+    UNIQUE (uid, name)
+);
+
+-- Picking by size walks this index; pages of the list walk the primary key.
+CREATE INDEX one_volume_by_size ON one_volume (status, size, oid);
+CREATE INDEX one_volume_by_vm ON one_volume (vm_id);
+CREATE INDEX one_volume_by_name ON one_volume (name);
+
+CREATE TABLE one_volume_operation (
+    oid    INTEGER     NOT NULL PRIMARY KEY,
+    kind   VARCHAR(16) NOT NULL,
+    volume INTEGER     NOT NULL,
+    -- The volume while the operation is RUNNING, else NULL. Any number of
+    -- NULLs may stand in a unique column, so this lets a volume have many
+    -- operations and one that runs.
+    running_volume INTEGER UNIQUE,
+
+    vm_id         INTEGER      NOT NULL,
+    vm_name       VARCHAR(255) NOT NULL,
+    vm_host       VARCHAR(255) NOT NULL,
+    vm_hypervisor VARCHAR(64)  NOT NULL,
+    vm_deploy_id  VARCHAR(255) NOT NULL,
+    vm_uid        INTEGER      NOT NULL,
+    vm_gid        INTEGER      NOT NULL,
+    vm_uname      VARCHAR(128) NOT NULL,
+    vm_gname      VARCHAR(128) NOT NULL,
+    vm_running    INTEGER      NOT NULL,
+
+    leaving VARCHAR(16) NOT NULL,
+    status  VARCHAR(16) NOT NULL,
+    prior   VARCHAR(16) NOT NULL,
+
+    by_uid   INTEGER      NOT NULL,
+    by_gid   INTEGER      NOT NULL,
+    by_uname VARCHAR(128) NOT NULL,
+    by_gname VARCHAR(128) NOT NULL,
+
+    owner      VARCHAR(255) NOT NULL,
+    generation INTEGER      NOT NULL,
+    lease      BIGINT       NOT NULL,
+    -- How long the lease is from each word of the owner, in milliseconds.
+    term       BIGINT       NOT NULL,
+    started    BIGINT       NOT NULL,
+    ended      BIGINT       NOT NULL,
+    error      MEDIUMTEXT   NOT NULL,
+    -- How many entries the journal has; what gives each its number.
+    journal    INTEGER      NOT NULL
+);
+
+CREATE INDEX one_volume_operation_by_lease ON one_volume_operation (status, lease);
+CREATE INDEX one_volume_operation_by_volume ON one_volume_operation (volume);
+
+CREATE TABLE one_volume_journal (
+    op         INTEGER      NOT NULL,
+    seq        INTEGER      NOT NULL,
+    step       VARCHAR(128) NOT NULL,
+    event      VARCHAR(16)  NOT NULL,
+    time       BIGINT       NOT NULL,
+    generation INTEGER      NOT NULL,
+    owner      VARCHAR(255) NOT NULL,
+    detail     MEDIUMTEXT   NOT NULL,
+    PRIMARY KEY (op, seq),
+    FOREIGN KEY (op) REFERENCES one_volume_operation (oid)
+);
+
+-- The next id of each table. An id is never used again. The schema's version
+-- comes last: a database without it is not finished.
+INSERT INTO one_volume_control (name, value, detail) VALUES ('volume', 0, '');
+INSERT INTO one_volume_control (name, value, detail) VALUES ('operation', 1, '');
+INSERT INTO one_volume_control (name, value, detail) VALUES ('schema', 1, '');
