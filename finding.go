@@ -47,3 +47,15 @@ type Checkup struct {
 	Volumes  int
 	Findings []Finding
 }
+
+// Health is what the daemon says of how well the inventory fits what is true
+// on hosts.
+type Health struct {
+	// Checkup is the last comparison. Its findings are for administrators;
+	// others get none.
+	Checkup Checkup
+	// Differences is how many findings it had.
+	Differences int
+	// Hold is why no volume may be attached now; empty when they may.
+	Hold string
+}

@@ -51,7 +51,35 @@ func note(t *rapid.T) onevolume.Note {
 
 func entry(t *rapid.T) onevolume.Entry {
 	return onevolume.Entry{Seq: number().Draw(t, "seq"), Step: word().Draw(t, "step"), Event: onevolume.StepFailed, Time: moment(t, "time"),
-		Detail: hostile().Draw(t, "detail"), Generation: number().Draw(t, "generation"), Owner: hostile().Draw(t, "owner")}
+		Detail: hostile().Draw(t, "detail"), Generation: number().Draw(t, "generation"), Owner: hostile().Draw(t, "owner"),
+		Commands: several(t, "commands", hostCommand)}
+}
+
+// several is a list of up to three; none is nil, as the documents have it.
+func several[T any](t *rapid.T, label string, one func(*rapid.T) T) []T {
+	var list []T
+	for range rapid.IntRange(0, 3).Draw(t, label) {
+		list = append(list, one(t))
+	}
+	return list
+}
+
+func hostCommand(t *rapid.T) onevolume.Command {
+	return onevolume.Command{Host: word().Draw(t, "host"), Text: hostile().Draw(t, "command"), Started: moment(t, "command started"),
+		Took: time.Duration(number().Draw(t, "took")) * time.Microsecond, Code: rapid.IntRange(-1, 255).Draw(t, "code"),
+		Stderr: hostile().Draw(t, "stderr"), Error: hostile().Draw(t, "why not")}
+}
+
+func deed(t *rapid.T) onevolume.Deed {
+	return onevolume.Deed{ID: number().Draw(t, "deed"), Time: moment(t, "done at"), Volume: onevolume.VolumeID(rapid.IntRange(-1, 99).Draw(t, "of volume")),
+		VM: onevolume.VMID(rapid.IntRange(-1, 99).Draw(t, "of VM")), Operation: number().Draw(t, "operation"), Result: hostile().Draw(t, "result"),
+		Ask: onevolume.Ask{By: owner(t), From: hostile().Draw(t, "from"), Action: word().Draw(t, "action"), Text: hostile().Draw(t, "request")}}
+}
+
+func finding(t *rapid.T) onevolume.Finding {
+	return onevolume.Finding{Trouble: onevolume.IdleSession, Host: word().Draw(t, "host"), Volume: onevolume.VolumeID(rapid.IntRange(-1, 99).Draw(t, "of volume")),
+		VM: onevolume.NoVM, Operation: number().Draw(t, "operation"), Cause: hostile().Draw(t, "cause"), Risk: hostile().Draw(t, "risk"),
+		Repair: several(t, "repair", func(t *rapid.T) string { return hostile().Draw(t, "line") }), Fixable: rapid.Bool().Draw(t, "fixable"), Harmless: rapid.Bool().Draw(t, "harmless")}
 }
 
 func volume(t *rapid.T) onevolume.Volume {
@@ -126,7 +154,7 @@ func TestDocumentsRoundTrip(t *testing.T) {
 		same(t, "request", rd.request(), r)
 
 		op := onevolume.Operation{ID: number().Draw(t, "id"), Kind: onevolume.Detach, Volume: v.ID, VM: r.VM, Leave: onevolume.LeaveData, Status: onevolume.Parked,
-			Prior: onevolume.Retained, By: owner(t), Owner: r.Owner, Generation: number().Draw(t, "generation"), Lease: moment(t, "lease ends"),
+			Prior: onevolume.Retained, Way: onevolume.Back, By: owner(t), Owner: r.Owner, Generation: number().Draw(t, "generation"), Lease: moment(t, "lease ends"),
 			Started: moment(t, "started"), Ended: moment(t, "ended"), Error: hostile().Draw(t, "error")}
 		journal := []onevolume.Entry{entry(t), entry(t)}
 		var od operationDocument
@@ -144,6 +172,28 @@ func TestDocumentsRoundTrip(t *testing.T) {
 		var end endingDocument
 		there(t, endingDocument{XMLName: xml.Name{Local: "ENDING"}, Status: "DONE", State: "ATTACHED", Error: cdata{op.Error}, Note: noteToXML(n)}, &end)
 		same(t, "ending", end.Error.Text, op.Error)
+	})
+}
+
+func TestDocumentsOfCareRoundTrip(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		deeds := append(several(t, "deeds", deed), deed(t))
+		var pool deedPoolDocument
+		there(t, deedsToXML(deeds), &pool)
+		same(t, "deeds", pool.deeds(), deeds)
+
+		r := onevolume.Recovery{State: onevolume.Attached, Reason: hostile().Draw(t, "reason"), Attachment: onevolume.Attachment{VM: onevolume.NoVM,
+			Host: word().Draw(t, "host"), Device: word().Draw(t, "device"), Source: hostile().Draw(t, "source"), Serial: word().Draw(t, "serial")}}
+		var rd recoveryDocument
+		there(t, recoveryToXML(r), &rd)
+		same(t, "recovery", rd.recovery(), r)
+
+		h := onevolume.Health{Differences: number().Draw(t, "differences"), Hold: hostile().Draw(t, "hold"),
+			Checkup: onevolume.Checkup{Time: moment(t, "ended"), Hosts: 3, Volumes: 4, Findings: several(t, "findings", finding)}}
+		var cd checkupDocument
+		there(t, healthToXML(h), &cd)
+		same(t, "health", cd.health(), h)
 	})
 }
 

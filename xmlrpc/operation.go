@@ -54,6 +54,7 @@ type operationDocument struct {
 	By         ownerDocument   `xml:"BY"`
 	Owner      cdata           `xml:"OWNER"`
 	Generation int             `xml:"GENERATION"`
+	Way        string          `xml:"WAY"`
 	Lease      int64           `xml:"LEASE"`
 	Started    int64           `xml:"STARTED"`
 	Ended      int64           `xml:"ENDED"`
@@ -62,13 +63,26 @@ type operationDocument struct {
 }
 
 type entryDocument struct {
-	Seq        int    `xml:"SEQ"`
-	Step       string `xml:"STEP"`
-	Event      string `xml:"EVENT"`
-	Time       int64  `xml:"TIME"`
-	Generation int    `xml:"GENERATION"`
-	Owner      cdata  `xml:"OWNER"`
-	Detail     cdata  `xml:"DETAIL"`
+	Seq        int               `xml:"SEQ"`
+	Step       string            `xml:"STEP"`
+	Event      string            `xml:"EVENT"`
+	Time       int64             `xml:"TIME"`
+	Generation int               `xml:"GENERATION"`
+	Owner      cdata             `xml:"OWNER"`
+	Detail     cdata             `xml:"DETAIL"`
+	Commands   []commandDocument `xml:"COMMANDS>COMMAND"`
+}
+
+// commandDocument is a command on a host. How long it took is in
+// microseconds: most are done within a few milliseconds.
+type commandDocument struct {
+	Host    string `xml:"HOST"`
+	Text    cdata  `xml:"TEXT"`
+	Started int64  `xml:"STARTED"`
+	Took    int64  `xml:"TOOK_US"`
+	Code    int    `xml:"STATUS"`
+	Stderr  cdata  `xml:"STDERR"`
+	Error   cdata  `xml:"ERROR"`
 }
 
 type noteDocument struct {
@@ -147,7 +161,7 @@ func fromMillis(n int64) time.Time {
 func operationToXML(o onevolume.Operation, journal []onevolume.Entry) operationDocument {
 	return operationDocument{ID: o.ID, Kind: string(o.Kind), Volume: int(o.Volume), VM: vmToXML(o.VM), Leave: string(o.Leave),
 		Status: string(o.Status), Prior: string(o.Prior), By: ownerToXML(o.By), Owner: cdata{o.Owner},
-		Generation: o.Generation, Lease: millis(o.Lease), Started: millis(o.Started), Ended: millis(o.Ended),
+		Generation: o.Generation, Way: string(o.Way), Lease: millis(o.Lease), Started: millis(o.Started), Ended: millis(o.Ended),
 		Error: cdata{o.Error}, Journal: entriesToXML(journal)}
 }
 
@@ -155,13 +169,14 @@ func (d operationDocument) operation() (onevolume.Operation, []onevolume.Entry) 
 	return onevolume.Operation{ID: d.ID, Kind: onevolume.Kind(d.Kind), Volume: onevolume.VolumeID(d.Volume), VM: d.VM.vm(),
 		Leave: onevolume.Leave(d.Leave), Status: onevolume.Status(d.Status), Prior: onevolume.State(d.Prior),
 		By: d.By.owner(), Owner: d.Owner.Text, Generation: d.Generation,
-		Lease: fromMillis(d.Lease), Started: fromMillis(d.Started), Ended: fromMillis(d.Ended), Error: d.Error.Text}, entries(d.Journal)
+		Way: onevolume.Way(d.Way), Lease: fromMillis(d.Lease), Started: fromMillis(d.Started), Ended: fromMillis(d.Ended), Error: d.Error.Text}, entries(d.Journal)
 }
 
 func entriesToXML(list []onevolume.Entry) []entryDocument {
 	out := make([]entryDocument, len(list))
 	for i, e := range list {
-		out[i] = entryDocument{e.Seq, e.Step, string(e.Event), millis(e.Time), e.Generation, cdata{e.Owner}, cdata{e.Detail}}
+		out[i] = entryDocument{e.Seq, e.Step, string(e.Event), millis(e.Time), e.Generation, cdata{e.Owner}, cdata{e.Detail},
+			commandsToXML(e.Commands)}
 	}
 	return out
 }
@@ -170,7 +185,24 @@ func entries(list []entryDocument) []onevolume.Entry {
 	out := make([]onevolume.Entry, len(list))
 	for i, d := range list {
 		out[i] = onevolume.Entry{Seq: d.Seq, Step: d.Step, Event: onevolume.Event(d.Event), Time: fromMillis(d.Time),
-			Generation: d.Generation, Owner: d.Owner.Text, Detail: d.Detail.Text}
+			Generation: d.Generation, Owner: d.Owner.Text, Detail: d.Detail.Text, Commands: commands(d.Commands)}
+	}
+	return out
+}
+
+func commandsToXML(list []onevolume.Command) []commandDocument {
+	out := make([]commandDocument, len(list))
+	for i, c := range list {
+		out[i] = commandDocument{c.Host, cdata{c.Text}, millis(c.Started), c.Took.Microseconds(), c.Code, cdata{c.Stderr}, cdata{c.Error}}
+	}
+	return out
+}
+
+func commands(list []commandDocument) []onevolume.Command {
+	var out []onevolume.Command
+	for _, d := range list {
+		out = append(out, onevolume.Command{Host: d.Host, Text: d.Text.Text, Started: fromMillis(d.Started),
+			Took: time.Duration(d.Took) * time.Microsecond, Code: d.Code, Stderr: d.Stderr.Text, Error: d.Error.Text})
 	}
 	return out
 }
