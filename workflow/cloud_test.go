@@ -23,11 +23,14 @@ import (
 	"onevolume/workflow"
 )
 
-// clock is a time that tests move by hand. It ticks with each look, so that
-// no two journal entries are from the same moment.
+// clock is a time that tests move by hand, or one that runs ahead of the
+// bubble's. It ticks with each look, so that no two journal entries are from
+// the same moment.
 type clock struct {
-	mu  sync.Mutex
-	now time.Time
+	mu     sync.Mutex
+	now    time.Time
+	bubble bool          // now is ahead of the bubble's time
+	ahead  time.Duration // by so much
 }
 
 func (c *clock) Now() time.Time { return c.advance(time.Millisecond) }
@@ -35,6 +38,10 @@ func (c *clock) Now() time.Time { return c.advance(time.Millisecond) }
 func (c *clock) advance(d time.Duration) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.bubble {
+		c.ahead += d
+		return time.Now().Add(c.ahead)
+	}
 	c.now = c.now.Add(d)
 	return c.now
 }
@@ -85,6 +92,7 @@ type cloud struct {
 	net     *commandtest.Net
 	array   *iscsitest.Array
 	hosts   []*machine
+	vms     map[onevolume.VMID]onevolume.VM // as oned knows them
 	service *inventory.Service
 
 	interrupt func() // is called by the next command
@@ -100,7 +108,7 @@ type cloud struct {
 func newCloud(t testing.TB, g *ground) *cloud {
 	c := &cloud{TB: t, ground: g, net: commandtest.NewNet(t), array: iscsitest.NewArray(t),
 		service: &inventory.Service{Store: g.db}, units: map[onevolume.VolumeID]*iscsitest.Unit{},
-		known: map[onevolume.VolumeID]known{}}
+		vms: map[onevolume.VMID]onevolume.VM{}, known: map[onevolume.VolumeID]known{}}
 	g.clouds++
 	c.number = g.clouds
 	for _, name := range []string{"host01", "host02"} {
@@ -160,7 +168,9 @@ func (c *cloud) vm(m *machine, d hypervisortest.Domain) onevolume.VM {
 	d.Name = fmt.Sprintf("one-%d", c.next)
 	m.virt.AddDomain(d)
 	m.vms = append(m.vms, d.Name)
-	return onevolume.VM{ID: onevolume.VMID(c.next), Name: "web", Host: m.name, Hypervisor: "kvm", DeployID: d.Name, Owner: root.Owner, Running: true}
+	vm := onevolume.VM{ID: onevolume.VMID(c.next), Name: "web", Host: m.name, Hypervisor: "kvm", DeployID: d.Name, Owner: root.Owner, Running: true}
+	c.vms[vm.ID] = vm
+	return vm
 }
 
 // engine is what a process would have.

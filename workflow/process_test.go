@@ -48,6 +48,14 @@ type process struct {
 	noDB   bool
 	conns  []command.Host
 	before func(n int, call string) // when set, is told of each call
+	writes int                      // to the journal, so far
+	crash  crash                    // around one of them
+}
+
+// crash is a process's death around a write to the journal.
+type crash struct {
+	at    int  // the write's number, counted from 1; 0 for none
+	after bool // the write is done before the process dies
 }
 
 func (c *cloud) process(owner string) *process {
@@ -125,6 +133,31 @@ func (p *process) hangUp() {
 	for _, h := range p.conns {
 		h.Close()
 	}
+}
+
+// writing numbers the writes to the journal; 0 is none. A lease renewed is
+// none.
+func (p *process) writing(call string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if call == "record" {
+		return 0
+	}
+	p.writes++
+	return p.writes
+}
+
+// dies ends the process if it is to crash before, or after, the write of this
+// number.
+func (p *process) dies(write int, after bool) bool {
+	if write == 0 || p.crash != (crash{write, after}) {
+		return false
+	}
+	p.mu.Lock()
+	p.dead = true
+	p.mu.Unlock()
+	p.hangUp()
+	return true
 }
 
 func (p *process) gone() bool {
@@ -212,8 +245,15 @@ func (l mortalLedger) call(name string, f func() error) error {
 	case down || m == notDone:
 		return onevolume.Errorf(onevolume.Unreachable, "the test: no way to the daemon")
 	}
+	write := l.p.writing(name)
+	if l.p.dies(write, false) {
+		return errDead
+	}
 	err := f()
 	l.p.c.invariants("after "+name, true, false)
+	if l.p.dies(write, true) {
+		return errDead
+	}
 	switch {
 	case err == nil && m == lost:
 		return onevolume.Errorf(onevolume.Unknown, "the test: no answer from the daemon").WithHint("look")

@@ -58,6 +58,9 @@ func (r *run) Write(ctx context.Context, entries []onevolume.Entry) error {
 }
 
 func (r *run) saga(steps []step) *saga.Saga[facts] {
+	if r.around != nil {
+		steps = r.around(steps)
+	}
 	return &saga.Saga[facts]{Steps: steps, Journal: r, Now: r.Now}
 }
 

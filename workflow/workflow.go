@@ -52,6 +52,8 @@ type Engine struct {
 	Report func(Event)
 	Now    func() time.Time
 	Limits Limits
+
+	around func([]step) []step // stands around the steps in tests, else nil
 }
 
 // Limits bounds how long a workflow waits for others.

@@ -1,0 +1,95 @@
+package workflow_test
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"onevolume"
+	"onevolume/daemon"
+)
+
+// server is onevolumed as a process of the cloud: the daemon as it is, which
+// reaches hosts and inventory through the process.
+type server struct {
+	*process
+	*daemon.Daemon
+}
+
+// serverName begins the name of every server.
+const serverName = "onevolumed@here"
+
+func (c *cloud) server(name string) *server {
+	p := c.process(serverName + " " + name)
+	s := &server{process: p}
+	s.Daemon = &daemon.Daemon{
+		Store: mortalStore{c.db, p}, Cloud: c,
+		Ledger: func(who onevolume.Caller) onevolume.Ledger { return mortalLedger{p, c.service.Ledger(who)} },
+		Engine: *p.engine, Log: zap.NewNop(), Now: c.clock.Now, Name: p.owner,
+		// As on one machine: of several servers only the newest lives.
+		Orphan: func(owner string) bool {
+			return strings.HasPrefix(owner, serverName) && !strings.HasPrefix(owner, p.owner)
+		},
+		Sweep: limit.Lease / 3, GiveUp: time.Hour,
+	}
+	return s
+}
+
+// kill ends the server as SIGKILL does. What it had under way finds neither
+// hosts nor inventory any more.
+func (s *server) kill() {
+	s.mu.Lock()
+	s.dead = true
+	s.mu.Unlock()
+	s.hangUp()
+	s.halt()
+}
+
+// halt waits until nothing of the server runs.
+func (s *server) halt() { s.Stop(context.WithoutCancel(s.c.Context())) }
+
+// VM is oned's answer about a VM, to everybody.
+func (c *cloud) VM(_ context.Context, _ string, id onevolume.VMID, _ onevolume.Kind) (onevolume.VM, error) {
+	vm, ok := c.vms[id]
+	if !ok {
+		return vm, onevolume.Missing("virtual machine", int(id))
+	}
+	return vm, nil
+}
+
+// mortalStore is the database as a server reaches it.
+type mortalStore struct {
+	daemon.Store
+	p *process
+}
+
+func (s mortalStore) Volume(ctx context.Context, id onevolume.VolumeID) (onevolume.Volume, error) {
+	if s.p.gone() {
+		return onevolume.Volume{}, errDead
+	}
+	return s.Store.Volume(ctx, id)
+}
+
+func (s mortalStore) Journal(ctx context.Context, id int) ([]onevolume.Entry, error) {
+	if s.p.gone() {
+		return nil, errDead
+	}
+	return s.Store.Journal(ctx, id)
+}
+
+func (s mortalStore) Expired(ctx context.Context, t time.Time) ([]onevolume.Operation, error) {
+	if s.p.gone() {
+		return nil, errDead
+	}
+	return s.Store.Expired(ctx, t)
+}
+
+func (s mortalStore) TakeOver(ctx context.Context, ref onevolume.OperationRef, owner string, lease time.Duration, dead bool) (op onevolume.Operation, err error) {
+	err = mortalLedger{s.p, nil}.call("take over", func() error {
+		op, err = s.Store.TakeOver(ctx, ref, owner, lease, dead)
+		return err
+	})
+	return op, err
+}
