@@ -11,7 +11,8 @@ import (
 
 // attachSteps looks the domain up, connects the host to the target and plugs
 // the proven device in. The domain comes first, so that nothing stands
-// between the proof of the device and its plugging.
+// between the proof of the device and its plugging. A replug that finds the
+// disk in its guest proves it, and does nothing to it.
 func (r *run) attachSteps() []step {
 	var (
 		dom hypervisor.Domain
@@ -24,15 +25,17 @@ func (r *run) attachSteps() []step {
 	return []step{
 		{Name: "domain", Do: func(ctx context.Context, f *facts) (err error) {
 			f.Host = r.op.VM.Host
-			dom, err = r.runningDomain(ctx)
-			return err
+			if dom, err = r.runningDomain(ctx); err != nil || r.op.Kind != onevolume.Replug {
+				return err
+			}
+			return r.alreadyThere(ctx, dom)
 		}},
 		{Name: "connect", Do: func(ctx context.Context, f *facts) (err error) {
 			dev, err = r.connect(ctx, f.Host, dom.Name)
 			nothing = err != nil && !dev.Fresh && !cutOff(err) && !r.resumed
 			return err
 		}, Undo: func(ctx context.Context, f *facts) error {
-			if nothing {
+			if nothing || r.keep {
 				return nil
 			}
 			return r.takeBackConnect(ctx, dev)
@@ -43,7 +46,7 @@ func (r *run) attachSteps() []step {
 			unplugged = err != nil && !cutOff(err) && code != onevolume.Unknown && code != onevolume.Busy && !r.resumed
 			return err
 		}, Undo: func(ctx context.Context, f *facts) error {
-			if unplugged {
+			if unplugged || r.keep {
 				return nil
 			}
 			// The serial number is ours alone; the path may be another's disk.
@@ -79,6 +82,37 @@ func (r *run) runningDomain(ctx context.Context) (hypervisor.Domain, error) {
 			WithHint("start the VM, then attach again")
 	}
 	return dom, nil
+}
+
+// alreadyThere looks whether the domain to plug into has the disk, and asks
+// that no other has it where the volume was before: a VM that moved may have
+// left a domain behind that still writes.
+func (r *run) alreadyThere(ctx context.Context, dom hypervisor.Domain) error {
+	serial, source := onevolume.Serial(r.vol.ID), r.vol.Attachment.Source
+	for _, host := range r.places() {
+		h, err := r.on(ctx, host)
+		if err != nil {
+			return err
+		}
+		if host == r.op.VM.Host {
+			if _, r.keep = dom.Find(serial, source); r.keep && r.proven == nil {
+				if err := r.prove(ctx, h); err != nil {
+					return err
+				}
+			}
+			continue
+		}
+		old, err := r.driver.Domain(ctx, h, r.op.VM)
+		if err != nil && onevolume.CodeOf(err) != onevolume.NotFound {
+			return err
+		}
+		if _, there := old.Find(serial, source); there {
+			return onevolume.Errorf(onevolume.Held, "volume %d is a disk of domain %s on host %s, and VM %s is on host %s now",
+				r.vol.ID, old.Name, host, r.vmName(), r.op.VM.Host).
+				WithHint("two domains must never have one disk: see that the one on host %s ends, then try again", host)
+		}
+	}
+	return nil
 }
 
 // connect makes the volume's device appear on the host and proves it. What

@@ -94,20 +94,29 @@ func (r *run) stillThere(ctx context.Context, _ *facts) error {
 	if !r.asked && !r.resumed {
 		return nil
 	}
+	there, err := r.inGuest(ctx)
+	if err != nil || there {
+		return err
+	}
+	return onevolume.Errorf(onevolume.Unknown, "VM %s has let go of volume %d", r.vmName(), r.vol.ID)
+}
+
+// inGuest looks whether the VM's domain has the disk, wherever it may be.
+func (r *run) inGuest(ctx context.Context) (bool, error) {
 	for _, host := range r.places() {
 		h, err := r.on(ctx, host)
 		if err != nil {
-			return err
+			return false, err
 		}
 		dom, err := r.driver.Domain(ctx, h, r.op.VM)
 		if err != nil && onevolume.CodeOf(err) != onevolume.NotFound {
-			return err
+			return false, err
 		}
 		if _, there := dom.Find(onevolume.Serial(r.vol.ID), r.vol.Attachment.Source); there {
-			return nil
+			return true, nil
 		}
 	}
-	return onevolume.Errorf(onevolume.Unknown, "VM %s has let go of volume %d", r.vmName(), r.vol.ID)
+	return false, nil
 }
 
 // reconnect proves the device again before it is overwritten: it may have

@@ -5,14 +5,16 @@ import (
 	"errors"
 
 	"onevolume"
+	"onevolume/command"
 	"onevolume/saga"
 )
 
-// Resume carries on an operation whose owner died. The caller has taken it
-// over: op has the caller's generation. What is true on the host decides, not
+// Resume carries on an operation whose owner died, or that an administrator
+// has reopened. The caller has taken it over: op has the caller's generation.
+// Unless op.Way says which way to go, what is true on the host decides, not
 // what the journal says: an attach whose disk is in the guest is completed,
-// any other is undone; a detach is carried on. An error with the code
-// Unknown says that it must be tried again later; everything else is final.
+// any other is undone; a detach is carried on. An error with the code Unknown
+// says that it must be tried again later; everything else is final.
 func (e *Engine) Resume(ctx context.Context, op onevolume.Operation, vol onevolume.Volume, journal []onevolume.Entry) (Outcome, error) {
 	driver, err := e.Driver(op.VM)
 	r := e.newRun(driver)
@@ -21,11 +23,11 @@ func (e *Engine) Resume(ctx context.Context, op onevolume.Operation, vol onevolu
 	if err != nil {
 		return r.end(ctx, &saga.Stuck{Step: "resume", Cause: err})
 	}
-	steps := r.attachSteps
-	if op.Kind == onevolume.Detach {
-		steps = r.detachSteps
+	steps, err := r.steps()
+	if err != nil {
+		return r.end(ctx, &saga.Stuck{Step: "resume", Cause: err})
 	}
-	g := r.saga(steps())
+	g := r.saga(steps)
 	story, err := g.Read(journal)
 	if err != nil {
 		return r.end(ctx, &saga.Stuck{Step: "resume", Cause: err})
@@ -40,17 +42,23 @@ func (e *Engine) Resume(ctx context.Context, op onevolume.Operation, vol onevolu
 		if forward {
 			return g.Forward(ctx, &story, &r.facts)
 		}
-		return g.Back(ctx, &story, errors.New("its owner died before the disk was in the guest"))
+		cause := errors.New("its owner died before the disk was in the guest")
+		if op.Way == onevolume.Back {
+			cause = errors.New("an administrator had it taken back")
+		}
+		return g.Back(ctx, &story, cause)
 	})
 }
 
 // goOn looks at the host and says whether the run goes on or back. Its error
-// says that this cannot be told.
+// says that this cannot be told, or cannot be.
 func (r *run) goOn(ctx context.Context, story saga.Story[facts]) (bool, error) {
 	switch {
+	case r.op.Kind == onevolume.Detach && r.op.Way == onevolume.Back:
+		return false, r.mayKeep(ctx)
 	case r.op.Kind == onevolume.Detach:
 		return true, nil
-	case story.Undoing:
+	case r.op.Kind == onevolume.Attach && r.op.Way == onevolume.Back, r.op.Kind == onevolume.Attach && story.Undoing && r.op.Way == onevolume.Decide:
 		return false, nil
 	}
 	h, err := r.on(ctx, r.op.VM.Host)
@@ -59,25 +67,56 @@ func (r *run) goOn(ctx context.Context, story saga.Story[facts]) (bool, error) {
 	}
 	dom, err := r.driver.Domain(ctx, h, r.op.VM)
 	if onevolume.CodeOf(err) == onevolume.NotFound {
-		return false, nil
+		return r.op.Way == onevolume.Forward, nil // whose first step will say so
 	}
 	if err != nil {
 		return false, err
 	}
 	if _, plugged := dom.Find(onevolume.Serial(r.vol.ID), story.State.Disk.Source); !plugged {
+		return r.op.Way == onevolume.Forward, nil
+	}
+	r.keep = r.op.Kind == onevolume.Replug
+	if r.op.Way == onevolume.Back {
 		return false, nil
 	}
-	// Connecting again could make the kernel forget a device that a guest
-	// has, so it is only looked at. When that cannot be done now, the guest
-	// keeps its disk; when it is the wrong device, it does not.
-	dev, err := r.Initiator.Prove(ctx, h, r.vol.Target, r.want())
+	err = r.prove(ctx, h)
 	if err == nil {
-		r.proven = &dev
 		return true, nil
 	}
+	// When it cannot be proven now, the guest keeps its disk; when it is the
+	// wrong device, it does not, unless it had it before.
 	if transient(&saga.Stuck{Cause: err}) {
 		return false, err
 	}
-	r.tell(Event{Text: "the disk is taken out again: " + err.Error()})
+	if !r.keep {
+		r.tell(Event{Text: "the disk is taken out again: " + err.Error()})
+	}
 	return false, nil
+}
+
+// prove looks at the device of a disk that the guest has. Connecting again
+// could make the kernel forget it, so it is only looked at.
+func (r *run) prove(ctx context.Context, h command.Host) error {
+	dev, err := r.Initiator.Prove(ctx, h, r.vol.Target, r.want())
+	if err == nil {
+		r.proven = &dev
+	}
+	return err
+}
+
+// mayKeep says why a detach cannot be taken back, if so: the guest has let go
+// of the disk.
+func (r *run) mayKeep(ctx context.Context) error {
+	there := false
+	if !r.committed {
+		var err error
+		if there, err = r.inGuest(ctx); err != nil {
+			return err
+		}
+	}
+	if there {
+		return nil
+	}
+	return onevolume.Errorf(onevolume.Action, "VM %s has let go of volume %d: the detach cannot be taken back any more", r.vmName(), r.vol.ID).
+		WithHint("carry it on: onevolume resume %d", r.op.ID)
 }

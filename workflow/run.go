@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"onevolume"
+	"onevolume/command"
 	"onevolume/hypervisor"
 	"onevolume/iscsi"
 	"onevolume/saga"
@@ -29,28 +31,50 @@ type run struct {
 	vol    onevolume.Volume
 	hosts  map[string]*link
 	note   onevolume.Note // goes with the next journal entry
+	kept   *kept          // so do these
 	facts  facts
 	// resumed says that another process had the operation before: what is on
 	// the host may be that one's work.
 	resumed bool
 	// committed says that an earlier owner saw the guest let go.
 	committed bool
-	// proven is the device of a disk that an earlier owner plugged. Nothing
-	// may be done to it: a guest has it.
+	// proven is the device of a disk that a guest has already: nothing may be
+	// done to it.
 	proven *iscsi.Device
+	// keep says that the guest had the disk before a replug began: whatever
+	// comes, it is not taken out.
+	keep bool
 	// asked says that a guest may have been asked to let go.
 	asked bool
 	// unlocked leaves out the lock on the host: a plan changes nothing.
 	unlocked bool
 }
 
+// newRun makes a run with a copy of the engine: what is done on hosts goes
+// into this run's journal.
 func (e *Engine) newRun(d hypervisor.Driver) *run {
-	return &run{Engine: e, driver: d, hosts: map[string]*link{}}
+	own, k := *e, &kept{}
+	own.Hosts = command.LoggedDialer(e.Hosts, k.hear)
+	return &run{Engine: &own, driver: d, hosts: map[string]*link{}, kept: k}
 }
 
-// Write is the journal of the run's saga.
+// Write is the journal of the run's saga. The commands since the entry before
+// belong to the first of the entries: the end of what they did.
 func (r *run) Write(ctx context.Context, entries []onevolume.Entry) error {
-	if err := r.Ledger.Record(ctx, r.op.Ref(), entries, r.note); err != nil {
+	for i := range entries {
+		switch entries[i].Event {
+		case onevolume.StepFailed, onevolume.UndoFailed:
+			entries[i].Detail = head(entries[i].Detail, maxDetail)
+		}
+	}
+	entries[0].Commands = r.kept.take()
+	err := r.Ledger.Record(ctx, r.op.Ref(), entries, r.note)
+	if code := onevolume.CodeOf(err); err != nil && len(entries[0].Commands) > 0 && (code == onevolume.Invalid || code == onevolume.Internal) {
+		// What was run is good to know; that it was done must be known.
+		entries[0].Commands = nil
+		err = r.Ledger.Record(ctx, r.op.Ref(), entries, r.note)
+	}
+	if err != nil {
 		return err
 	}
 	r.note = onevolume.Note{}
@@ -116,7 +140,7 @@ func (r *run) end(ctx context.Context, err error) (Outcome, error) {
 	case errors.As(err, &lost):
 		return Outcome{}, r.lost(lost) // and not what failed before: that the next owner sees for himself
 	case errors.As(err, &undone):
-		e := onevolume.Ending{Status: onevolume.Undone, State: r.op.Prior, Error: undone.Error()}
+		e := onevolume.Ending{Status: onevolume.Undone, State: r.op.Prior, Error: head(undone.Error(), maxDetail)}
 		if ferr := r.Ledger.Finish(ctx, r.op.Ref(), e); ferr != nil {
 			return Outcome{}, errors.Join(undone.Cause, r.lost(ferr))
 		}
@@ -148,7 +172,7 @@ func (r *run) finished(ctx context.Context) (Outcome, error) {
 		return Outcome{}, r.lost(err)
 	}
 	out := Outcome{Operation: r.op.ID, Volume: r.vol, VM: r.op.VM}
-	if r.op.Kind == onevolume.Attach {
+	if r.op.Kind != onevolume.Detach {
 		out.Disk = r.facts.Disk
 		out.GuestPath = r.driver.GuestPath(r.facts.Disk)
 	}
@@ -157,7 +181,7 @@ func (r *run) finished(ctx context.Context) (Outcome, error) {
 
 func (r *run) goal() onevolume.State {
 	switch {
-	case r.op.Kind == onevolume.Attach:
+	case r.op.Kind != onevolume.Detach:
 		return onevolume.Attached
 	case r.op.Leave == onevolume.LeaveData:
 		return onevolume.Retained
@@ -188,7 +212,7 @@ func (r *run) park(ctx context.Context, stuck *saga.Stuck) error {
 	err := onevolume.Errorf(onevolume.CodeOf(stuck.Cause), "volume %d is in ERROR: %w", r.vol.ID, stuck).
 		WithHint("%s", parkedHint(r, stuck))
 	e := onevolume.Ending{Status: onevolume.Parked, State: onevolume.Failed, Note: r.note,
-		Error: fmt.Sprintf("%v. %s", stuck, err.Hint)}
+		Error: fmt.Sprintf("%s. %s", head(stuck.Error(), maxDetail), err.Hint)}
 	if ferr := r.Ledger.Finish(ctx, r.op.Ref(), e); ferr != nil {
 		return errors.Join(err, r.lost(ferr))
 	}
@@ -196,10 +220,18 @@ func (r *run) park(ctx context.Context, stuck *saga.Stuck) error {
 }
 
 func parkedHint(r *run, stuck *saga.Stuck) string {
-	if h := onevolume.HintOf(stuck.Cause); h != "" && stuck.UndoErr == nil {
-		return h + "; then again: onevolume detach " + fmt.Sprint(r.op.VM.ID, " ", r.vol.ID)
+	again := fmt.Sprintf("then carry it on (onevolume resume %d) or take it back (onevolume abort %d)", r.op.ID, r.op.ID)
+	if r.op.Kind == onevolume.Detach && stuck.UndoErr == nil {
+		again = fmt.Sprintf("then carry it on: onevolume resume %d", r.op.ID)
 	}
-	return fmt.Sprintf("put right what is named, then: onevolume detach %d %d", r.op.VM.ID, r.vol.ID)
+	switch h := onevolume.HintOf(stuck.Cause); {
+	case h == "" || stuck.UndoErr != nil:
+		return "put right what is named, " + again
+	case strings.Contains(h, "onevolume resume"):
+		return h
+	default:
+		return h + "; " + again
+	}
 }
 
 // transient says whether what keeps a run from going on or back may pass by

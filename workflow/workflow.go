@@ -13,6 +13,7 @@ import (
 	"onevolume/command"
 	"onevolume/hypervisor"
 	"onevolume/iscsi"
+	"onevolume/saga"
 )
 
 // Initiator is the iSCSI initiator of a host (see package iscsi, which
@@ -107,6 +108,10 @@ func (e *Engine) Begin(ctx context.Context, req onevolume.Request) (*Job, error)
 	}
 	req.Lease = e.Limits.Lease
 	r := e.newRun(driver)
+	r.op.Kind = req.Kind
+	if _, err := r.steps(); err != nil {
+		return nil, err
+	}
 	r.dial(ctx, req.VM.Host)
 	r.op, r.vol, err = e.Ledger.Reserve(ctx, req)
 	if err != nil {
@@ -128,13 +133,25 @@ func (j *Job) Volume() onevolume.Volume { return j.run.vol }
 func (j *Job) Run(ctx context.Context) (Outcome, error) {
 	r := j.run
 	defer r.close()
-	steps := r.attachSteps()
-	if r.op.Kind == onevolume.Detach {
-		steps = r.detachSteps()
+	steps, err := r.steps()
+	if err != nil {
+		return r.end(ctx, &saga.Stuck{Step: "begin", Cause: err})
 	}
 	return r.underLease(ctx, func(ctx context.Context) error {
 		return r.saga(steps).Run(ctx, &r.facts)
 	})
+}
+
+// steps are those of the run's kind of operation.
+func (r *run) steps() ([]step, error) {
+	switch r.op.Kind {
+	case onevolume.Attach, onevolume.Replug:
+		return r.attachSteps(), nil
+	case onevolume.Detach:
+		return r.detachSteps(), nil
+	}
+	return nil, onevolume.Errorf(onevolume.Invalid, "no such kind of operation: %q", r.op.Kind).
+		WithHint("a newer onevolume began it: let that one end it")
 }
 
 func (e *Engine) tell(ev Event) {
