@@ -125,7 +125,8 @@ CREATE TABLE one_volume_journal (
     FOREIGN KEY (op) REFERENCES one_volume_operation (oid)
 );
 
--- What was run on hosts before the entry of the journal was written.
+-- What was run on hosts before the entry of the journal was written, and how
+-- long it took, in microseconds.
 CREATE TABLE one_volume_command (
     op      INTEGER      NOT NULL,
     seq     INTEGER      NOT NULL,

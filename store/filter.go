@@ -47,13 +47,16 @@ func ints(list []int) []any {
 	return args
 }
 
-// usable keeps the volumes that the caller may USE: the SQL of Caller.May,
-// and a test holds the two together.
-func (w *where) usable(who onevolume.Caller) {
+// usable keeps the volumes that the caller may USE.
+func (w *where) usable(who onevolume.Caller) { w.allowed(who, onevolume.Use) }
+
+// allowed keeps the volumes on which the caller has a right: the SQL of
+// Caller.May, and a test holds the two together.
+func (w *where) allowed(who onevolume.Caller, right onevolume.Right) {
 	if who.IsAdmin() {
 		return
 	}
-	const owner, group, others = int(onevolume.Use) << 6, int(onevolume.Use) << 3, int(onevolume.Use)
+	owner, group, others := int(right)<<6, int(right)<<3, int(right)
 	condition := "((uid = ? AND (permissions & ?) <> 0) OR (permissions & ?) <> 0"
 	args := []any{who.UID, owner, others}
 	if len(who.Groups) > 0 {

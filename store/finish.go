@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strings"
 	"time"
 
 	"onevolume"
@@ -16,7 +17,8 @@ import (
 // answer was lost may be repeated.
 //
 // Codes: NotFound, Stale, Action (the state cannot become that), Mismatch,
-// Invalid (no such ending).
+// Invalid (no such ending: UNDONE leaves the volume as it was before, DONE as
+// the operation's kind has it).
 func (s *Store) Finish(ctx context.Context, ref onevolume.OperationRef, e onevolume.Ending) error {
 	if err := checkEnding(ref, e); err != nil {
 		return err
@@ -32,6 +34,9 @@ func (s *Store) Finish(ctx context.Context, ref onevolume.OperationRef, e onevol
 		if err := o.held(ref); err != nil {
 			return err
 		}
+		if why := o.misfit(e); why != "" {
+			return badEnding(ref, e, why)
+		}
 		now := s.now()
 		err = changed(tx.ExecContext(ctx, "UPDATE one_volume_operation SET status = ?, ended = ?, error = ?, running_volume = NULL"+
 			" WHERE oid = ? AND generation = ? AND status = ?",
@@ -39,16 +44,46 @@ func (s *Store) Finish(ctx context.Context, ref onevolume.OperationRef, e onevol
 		if err != nil {
 			return err
 		}
-		return s.settleVolume(ctx, tx, o.Volume, e, now)
+		if err := s.settleVolume(ctx, tx, o.Volume, e, now); err != nil {
+			return err
+		}
+		return s.deed(ctx, tx, o.ended(e))
 	})
+}
+
+// ended is the deed of an operation's end.
+func (o *operation) ended(e onevolume.Ending) onevolume.Deed {
+	result := strings.ToLower(string(e.Status))
+	if e.Status != onevolume.Done && e.Error != "" {
+		result += ": " + e.Error
+	}
+	d := o.deed(result)
+	d.Ask = onevolume.Ask{By: o.By, From: o.Owner, Action: string(o.Kind)}
+	return d
+}
+
+// misfit says why an operation of this kind cannot end so, or nothing. What
+// would slip through here is worse than an operation that does not end: a
+// volume with somebody's data that looks blank.
+func (o *operation) misfit(e onevolume.Ending) string {
+	switch {
+	case e.Status == onevolume.Undone && e.State != o.Prior:
+		return fmt.Sprintf("it was %s before", o.Prior)
+	case e.Status != onevolume.Done:
+	case o.Kind != onevolume.Detach && e.State != onevolume.Attached:
+		return fmt.Sprintf("%s ends with it in the VM", o.Kind)
+	case o.Kind == onevolume.Detach && !e.State.Free():
+		return "detach ends with it in no VM"
+	case e.State == onevolume.Available && o.Leave == onevolume.LeaveData:
+		return "its data was to be kept"
+	}
+	return ""
 }
 
 // checkEnding refuses endings that would leave an operation or a volume in
 // between.
 func checkEnding(ref onevolume.OperationRef, e onevolume.Ending) error {
-	bad := func(why string) error {
-		return onevolume.Errorf(onevolume.Invalid, "Operation %d cannot end %s with its volume %s: %s.", ref.ID, e.Status, e.State, why)
-	}
+	bad := func(why string) error { return badEnding(ref, e, why) }
 	switch {
 	case e.Status != onevolume.Done && e.Status != onevolume.Undone && e.Status != onevolume.Parked:
 		return bad("that is no ending")
@@ -59,6 +94,10 @@ func checkEnding(ref onevolume.OperationRef, e onevolume.Ending) error {
 	}
 	_, err := onevolume.ParseState(string(e.State))
 	return err
+}
+
+func badEnding(ref onevolume.OperationRef, e onevolume.Ending, why string) error {
+	return onevolume.Errorf(onevolume.Invalid, "Operation %d cannot end %s with its volume %s: %s.", ref.ID, e.Status, e.State, why)
 }
 
 // settleVolume gives the volume its state after the operation.
@@ -155,6 +194,9 @@ const longestName = 128
 
 // shorten cuts s to n characters.
 func shorten(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
 	runes := []rune(s)
 	return string(runes[:min(n, len(runes))])
 }

@@ -18,6 +18,7 @@ import (
 //
 // A call whose answer was lost may be repeated: entries that equal the newest
 // ones of the journal in step, event, time and detail are not appended again.
+// What was run on hosts before an entry is kept with it.
 //
 // Codes: NotFound, Stale, Action (the volume cannot go to the note's state),
 // Mismatch (the note's identity is not the one on record; nothing is
@@ -80,6 +81,9 @@ func appendJournal(ctx context.Context, tx *sql.Tx, o *operation, entries []onev
 		_, err := tx.ExecContext(ctx, "INSERT INTO one_volume_journal (op, seq, step, event, time, generation, owner, detail) VALUES ("+marks(8)+")",
 			o.ID, o.journal+i+1, e.Step, string(e.Event), millis(e.Time), o.Generation, o.Owner, e.Detail)
 		if err != nil {
+			return err
+		}
+		if err := appendCommands(ctx, tx, o.ID, o.journal+i+1, e.Commands); err != nil {
 			return err
 		}
 	}
@@ -148,12 +152,16 @@ func identify(id onevolume.VolumeID, what string, on *string, found string) erro
 	return nil
 }
 
-// Journal reads an operation's journal, oldest first. Code: NotFound.
+// Journal reads an operation's journal, oldest first, each entry with the
+// commands that were run before it. Code: NotFound.
 func (s *Store) Journal(ctx context.Context, id int) (entries []onevolume.Entry, err error) {
 	err = s.persist(ctx, fmt.Sprintf("reading the journal of operation %d", id), func() error {
 		entries, err = readJournal(ctx, s.db, id, 0)
 		if err == nil && len(entries) == 0 {
 			_, err = readOperation(ctx, s.db, id)
+		}
+		if err == nil && len(entries) > 0 {
+			err = readCommands(ctx, s.db, id, entries)
 		}
 		return err
 	})

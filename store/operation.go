@@ -115,10 +115,20 @@ func (s *Store) Operation(ctx context.Context, id int) (op onevolume.Operation, 
 
 // Expired lists the running operations whose owner's lease has ended at now,
 // the longest dead first.
-func (s *Store) Expired(ctx context.Context, now time.Time) (list []onevolume.Operation, err error) {
-	err = s.persist(ctx, "looking for operations without an owner", func() error {
+func (s *Store) Expired(ctx context.Context, now time.Time) ([]onevolume.Operation, error) {
+	return s.operations(ctx, "looking for operations without an owner", "status = ? AND lease <= ?", string(onevolume.Running), now.UnixMilli())
+}
+
+// Running lists the running operations, the oldest lease first.
+func (s *Store) Running(ctx context.Context) ([]onevolume.Operation, error) {
+	return s.operations(ctx, "listing the running operations", "status = ?", string(onevolume.Running))
+}
+
+// operations lists the operations for which a condition holds.
+func (s *Store) operations(ctx context.Context, doing, condition string, args ...any) (list []onevolume.Operation, err error) {
+	err = s.persist(ctx, doing, func() error {
 		found, err := operations(ctx, s.db, "SELECT "+operationColumns+
-			" FROM one_volume_operation WHERE status = ? AND lease <= ? ORDER BY lease, oid", string(onevolume.Running), now.UnixMilli())
+			" FROM one_volume_operation WHERE "+condition+" ORDER BY lease, oid", args...)
 		list = nil
 		for _, o := range found {
 			list = append(list, o.Operation)
@@ -126,6 +136,34 @@ func (s *Store) Expired(ctx context.Context, now time.Time) (list []onevolume.Op
 		return err
 	})
 	return list, err
+}
+
+// Hosts lists, in order, the names of all hosts where a volume or an
+// operation is or was: whatever there is of ours on hosts is on these.
+func (s *Store) Hosts(ctx context.Context) (names []string, err error) {
+	err = s.persist(ctx, "listing hosts", func() error {
+		names, err = readNames(ctx, s.db, "SELECT host FROM one_volume WHERE host <> ''"+
+			" UNION SELECT vm_host FROM one_volume_operation WHERE vm_host <> '' ORDER BY 1")
+		return err
+	})
+	return names, err
+}
+
+// readNames reads a query of one column of text.
+func readNames(ctx context.Context, q querier, query string, args ...any) (names []string, err error) {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, err
+		}
+		names = append(names, name)
+	}
+	return names, rows.Err()
 }
 
 // TakeOver makes owner the owner of a running operation whose lease has
@@ -154,12 +192,18 @@ func (s *Store) TakeOver(ctx context.Context, ref onevolume.OperationRef, owner 
 		if !dead && o.Lease.After(now) {
 			return onevolume.Errorf(onevolume.Busy, "Operation %d is held by %s until %s.", o.ID, o.Owner, o.Lease.Format(time.RFC3339))
 		}
-		was := o.Lease
+		was, from := o.Lease, o.Owner
 		o.Owner, o.Generation, o.Lease = owner, o.Generation+1, now.Add(lease).Truncate(time.Millisecond)
 		op = o.Operation
-		return changed(tx.ExecContext(ctx, "UPDATE one_volume_operation SET owner = ?, generation = ?, lease = ?, term = ?"+
+		err = changed(tx.ExecContext(ctx, "UPDATE one_volume_operation SET owner = ?, generation = ?, lease = ?, term = ?"+
 			" WHERE oid = ? AND generation = ? AND status = ? AND lease = ?",
 			o.Owner, o.Generation, millis(o.Lease), lease.Milliseconds(), o.ID, ref.Generation, string(onevolume.Running), millis(was)))
+		if err != nil {
+			return err
+		}
+		d := o.deed("ok")
+		d.Ask = onevolume.Ask{By: o.By, From: owner, Action: "take over", Text: "from " + from}
+		return s.deed(ctx, tx, d)
 	})
 	if err != nil {
 		return onevolume.Operation{}, err

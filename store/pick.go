@@ -18,7 +18,10 @@ const candidates = 8
 // choose finds the volumes that a request may take, the best first, at least
 // one or an error that says why there is none.
 func (s *Store) choose(ctx context.Context, q querier, who onevolume.Caller, r onevolume.Request, limit int) ([]row, error) {
-	if r.Kind == onevolume.Detach {
+	if err := s.refuseHeld(ctx, q, r.Kind, r.Leave); err != nil {
+		return nil, err
+	}
+	if r.Kind != onevolume.Attach {
 		v, err := s.chooseAttached(ctx, q, r)
 		return []row{v}, err
 	}
@@ -120,8 +123,8 @@ func (s *Store) chooseNamed(ctx context.Context, q querier, who onevolume.Caller
 	return v, nil
 }
 
-// chooseAttached finds the volume to detach. Whoever may manage the VM may
-// take a disk out of it: there is no right on the volume to check.
+// chooseAttached finds the volume to detach or to replug. Whoever may manage
+// the VM may take a disk out of it: there is no right on the volume to check.
 func (s *Store) chooseAttached(ctx context.Context, q querier, r onevolume.Request) (row, error) {
 	v, err := s.find(ctx, q, r.Pick.Volume, nil, r.VM.ID)
 	if err != nil {
@@ -134,6 +137,8 @@ func (s *Store) chooseAttached(ctx context.Context, q querier, r onevolume.Reque
 		return v, onevolume.Errorf(onevolume.Action, "Volume %d is not attached to VM %d: it is %s.", v.ID, r.VM.ID, v.State)
 	case v.Attachment.VM != r.VM.ID:
 		return v, onevolume.Errorf(onevolume.Action, "Volume %d is not attached to VM %d but to VM %d.", v.ID, r.VM.ID, v.Attachment.VM)
+	case r.Kind == onevolume.Replug && v.State != onevolume.Attached:
+		return v, s.inTheWay(ctx, q, &v.Volume)
 	}
 	if running, err := runningOn(ctx, q, v.ID); err != nil || running != nil {
 		return v, errors.Join(err, s.inTheWay(ctx, q, &v.Volume))

@@ -27,12 +27,15 @@ type modelVolume struct {
 	owner onevolume.Owner
 	size  onevolume.Size
 	op    int // the running operation, or 0
+	// parked is the newest operation while it is PARKED.
+	parked *modelOperation
 }
 
 type modelOperation struct {
 	onevolume.Operation
 	volume  *modelVolume
 	entries int
+	gone    bool // the guest has let go
 }
 
 // Random sequences of calls do what the state table allows and nothing else,
@@ -56,6 +59,9 @@ func TestModel(t *testing.T) {
 				"reserve by size": m.reserveSize,
 				"reserve by id":   m.reserveID,
 				"detach":          m.detach,
+				"replug":          m.replug,
+				"reopen":          m.reopen,
+				"recover":         m.recover,
 				"record":          m.record,
 				"finish":          m.finish,
 				"take over":       m.takeOver,
@@ -91,7 +97,7 @@ func (m *model) opened(t *rapid.T, i int, op onevolume.Operation, next onevolume
 	if op.Prior != v.state || op.Generation != 1 || op.Volume != m.base+onevolume.VolumeID(i) {
 		t.Fatalf("operation %+v on a volume that was %s", op, v.state)
 	}
-	v.state, v.vm, v.op = next, r.VM.ID, op.ID
+	v.state, v.vm, v.op, v.parked = next, r.VM.ID, op.ID, nil
 	m.running[op.ID] = &modelOperation{Operation: op, volume: v}
 }
 
@@ -157,6 +163,92 @@ func (m *model) detach(t *rapid.T) {
 	m.opened(t, i, op, onevolume.Detaching, r)
 }
 
+func (m *model) replug(t *rapid.T) {
+	i, p := m.pick(t)
+	r := m.request(t, onevolume.Replug, p)
+	op, _, err := m.w.Reserve(t.Context(), root, r)
+	if v := m.volumes[i]; v.op != 0 || v.vm != r.VM.ID || v.state != onevolume.Attached {
+		wantCode(t, err, onevolume.Action, "")
+		return
+	}
+	m.must(t, err)
+	m.opened(t, i, op, onevolume.Attaching, r)
+}
+
+// reopen resumes or aborts the newest operation of a volume, if it is parked.
+func (m *model) reopen(t *rapid.T) {
+	i, _ := m.pick(t)
+	v := m.volumes[i]
+	way := rapid.SampledFrom([]onevolume.Way{onevolume.Forward, onevolume.Back}).Draw(t, "way")
+	newest := m.w.volume(t, m.base+onevolume.VolumeID(i)).Operation
+	op, err := m.w.Reopen(t.Context(), newest, way, "again", time.Minute)
+	o := v.parked
+	switch {
+	case newest == 0:
+		wantCode(t, err, onevolume.NotFound, "")
+		return
+	case v.op != 0 && err == nil: // said again
+		if now, rerr := m.w.Operation(t.Context(), v.op); rerr != nil || now != op || op.Owner != "again" || op.Way != way {
+			t.Fatalf("a running operation was reopened as %+v", op)
+		}
+		return
+	case v.op != 0:
+		if c := onevolume.CodeOf(err); c != onevolume.Action && c != onevolume.Stale {
+			t.Fatal(err)
+		}
+		return
+	case o == nil, v.vm != o.VM.ID, v.state != onevolume.Failed:
+		wantCode(t, err, onevolume.Action, "")
+		return
+	}
+	m.must(t, err)
+	if op.Generation != o.Generation+1 || op.Way != way || op.Status != onevolume.Running || !op.Ended.IsZero() || op.Prior != o.Prior {
+		t.Fatalf("reopened as %+v, it was %+v", op, o.Operation)
+	}
+	v.state, v.op, v.parked = onevolume.Attaching, op.ID, nil
+	if op.Kind == onevolume.Detach {
+		v.state = onevolume.Detaching
+		if o.gone {
+			v.state = onevolume.Wiping
+		}
+	}
+	m.ended = append(m.ended, o.Ref())
+	o.Operation = op
+	m.running[op.ID] = o
+}
+
+// recover says what a volume's state is, whatever it was.
+func (m *model) recover(t *rapid.T) {
+	i, _ := m.pick(t)
+	v := m.volumes[i]
+	r := onevolume.Recovery{State: modelStates.Draw(t, "state"), Reason: "why"}
+	r.Attachment.VM = onevolume.VMID(rapid.IntRange(-1, 2).Draw(t, "vm"))
+	err := m.w.Recover(t.Context(), m.base+onevolume.VolumeID(i), r)
+	switch {
+	case r.State.Moving(), r.State == onevolume.Attached && r.Attachment.VM < 0:
+		wantCode(t, err, onevolume.Invalid, "")
+		return
+	case v.op != 0:
+		wantCode(t, err, onevolume.Busy, "")
+		return
+	}
+	m.must(t, err)
+	was := v.state
+	v.state = r.State
+	switch {
+	case r.State.Free():
+		v.vm = onevolume.NoVM
+	case r.State == onevolume.Attached:
+		v.vm = r.Attachment.VM
+	}
+	if r.State == onevolume.Available && was != onevolume.Available {
+		v.owner = root.Owner
+	}
+	if r.State != onevolume.Failed {
+		v.parked = nil
+	}
+}
+
 // some draws a running operation.
 func (m *model) some(t *rapid.T) (int, *modelOperation) {
 	if len(m.running) == 0 {
@@ -177,7 +269,8 @@ func (m *model) record(t *rapid.T) {
 	id, o := m.some(t)
 	next := modelStates.Draw(t, "next")
 	m.w.clock.advance(time.Millisecond)
-	e := []onevolume.Entry{entry(m.w, "step", onevolume.StepStarted, "")}
+	e := []onevolume.Entry{entry(m.w, rapid.SampledFrom([]string{"unplug", "wipe"}).Draw(t, "step"),
+		rapid.SampledFrom([]onevolume.Event{onevolume.StepStarted, onevolume.StepSucceeded, onevolume.UndoFinished}).Draw(t, "event"), "")}
 	err := m.w.Record(t.Context(), o.Ref(), e, onevolume.Note{State: next})
 	if next.Free() || next == onevolume.Failed || !o.volume.state.CanBecome(next) {
 		wantCode(t, err, onevolume.Action, "")
@@ -186,6 +279,9 @@ func (m *model) record(t *rapid.T) {
 	m.must(t, err)
 	o.volume.state = next
 	o.entries++
+	if e[0].Step == "unplug" && e[0].Event != onevolume.StepStarted {
+		o.gone = e[0].Event == onevolume.StepSucceeded
+	}
 	if journal, err := m.w.Journal(t.Context(), id); err != nil || len(journal) != o.entries {
 		t.Fatalf("%d entries, %v, want %d", len(journal), err, o.entries)
 	}
@@ -204,6 +300,11 @@ func (m *model) end(t *rapid.T, id int, o *modelOperation, status onevolume.Stat
 	case state.Moving(), status == onevolume.Parked && state != onevolume.Failed:
 		wantCode(t, err, onevolume.Invalid, "")
 		return
+	case status == onevolume.Undone && state != o.Prior,
+		status == onevolume.Done && (o.Kind == onevolume.Detach) != state.Free(),
+		status == onevolume.Done && !state.Free() && state != onevolume.Attached:
+		wantCode(t, err, onevolume.Invalid, "")
+		return
 	case !v.state.CanBecome(state):
 		wantCode(t, err, onevolume.Action, "")
 		return
@@ -215,6 +316,9 @@ func (m *model) end(t *rapid.T, id int, o *modelOperation, status onevolume.Stat
 	}
 	if state == onevolume.Available {
 		v.owner = root.Owner
+	}
+	if status == onevolume.Parked {
+		v.parked = o
 	}
 	delete(m.running, id)
 	m.ended = append(m.ended, o.Ref())

@@ -11,7 +11,8 @@ import (
 )
 
 // Reserve chooses the volume that r asks for, moves it to ATTACHING or
-// DETACHING and opens an operation, all or nothing. Two calls never get the
+// DETACHING and opens an operation, all or nothing. To replug, the volume
+// must be ATTACHED to the VM; it keeps its attachment. Two calls never get the
 // same volume. With DryRun it chooses and checks, writes nothing, and gives
 // the volume as it is and no operation.
 //
@@ -25,8 +26,8 @@ import (
 // process that runs several operations for one VM at once must therefore put
 // something of its own for each into Owner.
 //
-// Codes: Invalid, NotFound, Forbidden, Action (wrong state or VM), NoneFits,
-// Busy.
+// Codes: Invalid, NotFound, Forbidden, Action (wrong state or VM, or the
+// inventory is held), NoneFits, Busy.
 func (s *Store) Reserve(ctx context.Context, who onevolume.Caller, r onevolume.Request) (onevolume.Operation, onevolume.Volume, error) {
 	if err := checkRequest(r); err != nil {
 		return onevolume.Operation{}, onevolume.Volume{}, err
@@ -49,6 +50,9 @@ func (s *Store) Reserve(ctx context.Context, who onevolume.Caller, r onevolume.R
 		o, row, err := s.again(ctx, tx, who, r)
 		if err == nil && o == nil {
 			o, row, err = s.reserve(ctx, tx, who, r)
+			if err == nil {
+				err = s.asked(ctx, tx, o.deed("begun"))
+			}
 		}
 		if err == nil {
 			op, v = o.Operation, row.Volume
@@ -65,12 +69,12 @@ func (s *Store) Reserve(ctx context.Context, who onevolume.Caller, r onevolume.R
 func checkRequest(r onevolume.Request) error {
 	bad := func(format string, args ...any) error { return onevolume.Errorf(onevolume.Invalid, format, args...) }
 	switch {
-	case r.Kind != onevolume.Attach && r.Kind != onevolume.Detach:
+	case r.Kind != onevolume.Attach && r.Kind != onevolume.Detach && r.Kind != onevolume.Replug:
 		return bad("no such kind of operation: %q", r.Kind)
 	case r.VM.ID < 0:
 		return bad("no such VM: %d", r.VM.ID)
-	case r.Kind == onevolume.Detach && r.Pick.Volume == "":
-		return bad("which volume to detach is missing")
+	case r.Kind != onevolume.Attach && r.Pick.Volume == "":
+		return bad("which volume to %s is missing", r.Kind)
 	case r.Kind == onevolume.Attach && r.Pick.Volume == "" && r.Pick.Size <= 0:
 		return bad("which volume to attach, or of which size, is missing")
 	case !r.DryRun && r.Owner == "":
@@ -136,9 +140,11 @@ func (s *Store) reserve(ctx context.Context, tx *sql.Tx, who onevolume.Caller, r
 // claim moves a chosen volume to ATTACHING or DETACHING, and says whether it
 // still was as it was chosen.
 func (s *Store) claim(ctx context.Context, tx *sql.Tx, r onevolume.Request, v *row) (bool, error) {
-	next := onevolume.Detaching
-	if r.Kind == onevolume.Attach {
-		next = onevolume.Attaching
+	next := onevolume.Attaching
+	switch r.Kind {
+	case onevolume.Detach:
+		next = onevolume.Detaching
+	case onevolume.Attach:
 		v.Attachment = onevolume.Attachment{VM: r.VM.ID}
 	}
 	if err := transition(&v.Volume, next); err != nil {

@@ -44,7 +44,10 @@ func (s *Store) Allocate(ctx context.Context, v onevolume.Volume) (onevolume.Vol
 		r.ID = onevolume.VolumeID(id)
 		err = s.insert(ctx, tx, &r)
 		v.ID = r.ID
-		return s.taken(ctx, tx, &r, err)
+		if err := s.taken(ctx, tx, &r, err); err != nil {
+			return err
+		}
+		return s.asked(ctx, tx, onevolume.Deed{Volume: r.ID, VM: onevolume.NoVM, Result: "ok"})
 	})
 	return v.ID, err
 }
@@ -132,7 +135,7 @@ func (s *Store) Find(ctx context.Context, iqn onevolume.IQN, lun onevolume.LUN) 
 // change does to the last three is ignored. Moving states belong to
 // operations, and while one runs, so do the state and the attachment. Codes:
 // NotFound, Invalid, Action (the state cannot become that), Allocate (name or
-// target is taken), Busy.
+// target is taken), Busy. An update that changes nothing is not in the audit.
 func (s *Store) Update(ctx context.Context, id onevolume.VolumeID, change func(*onevolume.Volume) error) error {
 	var own error // change's
 	err := s.write(ctx, fmt.Sprintf("updating volume %d", id), func(tx *sql.Tx) error {
@@ -160,7 +163,10 @@ func (s *Store) Update(ctx context.Context, id onevolume.VolumeID, change func(*
 		if r.Name != before.Name {
 			r.homeName = "" // the name is somebody's choice now
 		}
-		return s.taken(ctx, tx, &r, s.save(ctx, tx, &r, s.now()))
+		if err := s.taken(ctx, tx, &r, s.save(ctx, tx, &r, s.now())); err != nil {
+			return err
+		}
+		return s.asked(ctx, tx, onevolume.Deed{Volume: id, VM: onevolume.NoVM, Result: "ok"})
 	})
 	if errors.Is(err, errStop) {
 		return own
@@ -223,6 +229,9 @@ func (s *Store) Delete(ctx context.Context, id onevolume.VolumeID) error {
 		case !r.State.Free() && r.State != onevolume.Failed:
 			return onevolume.Errorf(onevolume.Action, "Volume %d is %s.", id, r.State)
 		}
-		return changed(tx.ExecContext(ctx, "DELETE FROM one_volume WHERE oid = ? AND version = ?", int(id), r.Version))
+		if err := changed(tx.ExecContext(ctx, "DELETE FROM one_volume WHERE oid = ? AND version = ?", int(id), r.Version)); err != nil {
+			return err
+		}
+		return s.asked(ctx, tx, onevolume.Deed{Volume: id, VM: onevolume.NoVM, Result: "ok"})
 	})
 }

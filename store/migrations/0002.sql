@@ -2,7 +2,8 @@
 
 ALTER TABLE one_volume_operation ADD COLUMN way VARCHAR(8) NOT NULL DEFAULT '';
 
--- What was run on hosts before the entry of the journal was written.
+-- What was run on hosts before the entry of the journal was written, and how
+-- long it took, in microseconds.
 CREATE TABLE one_volume_command (
     op      INTEGER      NOT NULL,
     seq     INTEGER      NOT NULL,
