@@ -96,6 +96,18 @@ func (b *bench) bring(id onevolume.VolumeID, state onevolume.State) onevolume.Op
 	b.Helper()
 	op := b.reserve(id)
 	e := onevolume.Ending{Status: onevolume.Done, State: state}
+	if state == onevolume.Retained {
+		in := onevolume.Ending{Status: onevolume.Done, State: onevolume.Attached}
+		if err := b.Ledger(root).Finish(b.Context(), op.Ref(), in); err != nil {
+			b.Fatal(err)
+		}
+		var err error
+		op, _, err = b.Ledger(root).Reserve(b.Context(), onevolume.Request{Kind: onevolume.Detach, Owner: "test", Lease: time.Minute,
+			VM: op.VM, Pick: onevolume.Pick{Volume: b.read(id).Name}, Leave: onevolume.LeaveData})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
 	if state == onevolume.Failed {
 		e.Status, e.Error = onevolume.Parked, "it broke"
 	}
