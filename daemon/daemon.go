@@ -21,12 +21,16 @@ import (
 // callers may.
 type Store interface {
 	Volume(ctx context.Context, id onevolume.VolumeID) (onevolume.Volume, error)
+	Operation(ctx context.Context, id int) (onevolume.Operation, error)
 	Journal(ctx context.Context, id int) ([]onevolume.Entry, error)
 	// Expired lists the running operations whose lease ended before t.
 	Expired(ctx context.Context, t time.Time) ([]onevolume.Operation, error)
 	// TakeOver makes owner the operation's owner, even before the lease has
 	// ended when the old one is dead; Stale when someone else was quicker.
 	TakeOver(ctx context.Context, op onevolume.OperationRef, owner string, lease time.Duration, dead bool) (onevolume.Operation, error)
+	// Reopen makes a parked operation run again, the given way. Codes:
+	// NotFound, Action (not parked, or the volume has gone other ways).
+	Reopen(ctx context.Context, id int, way onevolume.Way, owner string, lease time.Duration) (onevolume.Operation, error)
 }
 
 // Cloud is oned, asked with a caller's own session.
@@ -111,7 +115,7 @@ func (d *Daemon) begin(ctx context.Context, who onevolume.Caller, session string
 	req.VM = vm
 	req.Owner = fmt.Sprintf("%s request %d", d.Name, d.requests.Add(1))
 	if !d.enter() {
-		return 0, onevolume.Errorf(onevolume.Unreachable, "onevolumed is stopping").WithHint("try again in a minute")
+		return 0, errStopping()
 	}
 	// The work outlives the call that began it.
 	job, err := d.engine(who).Begin(context.WithoutCancel(ctx), req)

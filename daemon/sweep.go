@@ -90,6 +90,12 @@ func (d *Daemon) takeOver(op onevolume.Operation, since time.Time) (again time.T
 		return time.Time{} // it has an owner who lives, or has ended
 	}
 	log.Warn("operation taken over: its owner is gone", zap.String("owner", op.Owner), zap.Int("generation", mine.Generation))
+	return d.carryOn(ctx, mine, since, log)
+}
+
+// carryOn ends an operation that is ours, or says since when it has been
+// tried in vain.
+func (d *Daemon) carryOn(ctx context.Context, mine onevolume.Operation, since time.Time, log *zap.Logger) (again time.Time) {
 	vol, err := d.Store.Volume(ctx, mine.Volume)
 	if err != nil {
 		log.Error("reading the volume", zap.Error(err))

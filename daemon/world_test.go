@@ -151,6 +151,16 @@ func (w *world) orphan(v onevolume.Volume) onevolume.Operation {
 // wants asks for the state of the volume and of its newest operation.
 func (w *world) wants(id onevolume.VolumeID, state onevolume.State, status onevolume.Status) (onevolume.Volume, onevolume.Operation) {
 	w.Helper()
+	v, op := w.read(id)
+	if v.State != state || op.Status != status {
+		w.Errorf("volume is %s, its operation %s; want %s, %s (%s)", v.State, op.Status, state, status, v.Reason)
+	}
+	return v, op
+}
+
+// read gives the volume and its newest operation.
+func (w *world) read(id onevolume.VolumeID) (onevolume.Volume, onevolume.Operation) {
+	w.Helper()
 	v, err := w.db.Volume(w.Context(), id)
 	if err != nil {
 		w.Fatal(err)
@@ -158,9 +168,6 @@ func (w *world) wants(id onevolume.VolumeID, state onevolume.State, status onevo
 	op, err := w.db.Operation(w.Context(), v.Operation)
 	if err != nil {
 		w.Fatal(err)
-	}
-	if v.State != state || op.Status != status {
-		w.Errorf("volume is %s, its operation %s; want %s, %s (%s)", v.State, op.Status, state, status, v.Reason)
 	}
 	return v, op
 }
