@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"html"
@@ -69,7 +70,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.unreadable(w, r, start, err)
 		return
 	}
-	s.respond(w, s.serve(r.Context(), r.RemoteAddr, call))
+	s.respond(w, s.serve(context.WithValue(r.Context(), peerKey{}, r.RemoteAddr), call))
 }
 
 // unreadable answers a body that holds no call.

@@ -86,11 +86,22 @@ func (s *Server) failure(method, message string, code, objectID int) answer {
 	return answer{value: Failure("["+method+"] "+message, code, objectID), code: code}
 }
 
-// Serve answers one call that was read already. peer is for the record.
-func (s *Server) serve(ctx context.Context, peer string, call Call) answer {
+type peerKey struct{}
+
+// Peer is the address and port from which the call came that a method or
+// Authenticate serves with ctx. Behind a reverse proxy it is the proxy's: what
+// a header such as X-Forwarded-For says is the caller's own word, and is not
+// believed.
+func Peer(ctx context.Context) string {
+	peer, _ := ctx.Value(peerKey{}).(string)
+	return peer
+}
+
+// serve answers one call that was read already. ctx knows its Peer.
+func (s *Server) serve(ctx context.Context, call Call) answer {
 	start := time.Now()
-	a := s.dispatch(ctx, peer, call)
-	s.record(call.Method, peer, start, a.code)
+	a := s.dispatch(ctx, call)
+	s.record(call.Method, Peer(ctx), start, a.code)
 	return a
 }
 
@@ -100,7 +111,7 @@ func (s *Server) record(method, peer string, start time.Time, code int) {
 	}
 }
 
-func (s *Server) dispatch(ctx context.Context, peer string, call Call) (a answer) {
+func (s *Server) dispatch(ctx context.Context, call Call) (a answer) {
 	defer func() {
 		v := recover()
 		if v == nil {
@@ -116,7 +127,7 @@ func (s *Server) dispatch(ctx context.Context, peer string, call Call) (a answer
 	}()
 	m, ok := s.methods[call.Method]
 	if !ok {
-		if a, ok := s.system(ctx, peer, call); ok {
+		if a, ok := s.system(ctx, call); ok {
 			return a
 		}
 		if s.Forward != nil {

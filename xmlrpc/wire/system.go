@@ -22,7 +22,7 @@ func own() []Method {
 const maxCalls = 100
 
 // system answers system.*; false when call is none of these.
-func (s *Server) system(ctx context.Context, peer string, call Call) (answer, bool) {
+func (s *Server) system(ctx context.Context, call Call) (answer, bool) {
 	list := own()
 	i := slices.IndexFunc(list, func(m Method) bool { return m.Name == call.Method })
 	if i < 0 {
@@ -42,7 +42,7 @@ func (s *Server) system(ctx context.Context, peer string, call Call) (answer, bo
 		}
 		return answer{value: names}, true
 	case "system.multicall":
-		return s.multicall(ctx, peer, call.Params[0].([]any)), true
+		return s.multicall(ctx, call.Params[0].([]any)), true
 	case "system.shutdown":
 		return failed(faultf(0, "This server program is not capable of shutting down")), true
 	}
@@ -62,7 +62,7 @@ func (s *Server) system(ctx context.Context, peer string, call Call) (answer, bo
 // multicall runs the calls one after the other, each with its own session.
 // What fails is a fault's struct in its place; the rest goes on, until the
 // caller is gone.
-func (s *Server) multicall(ctx context.Context, peer string, calls []any) answer {
+func (s *Server) multicall(ctx context.Context, calls []any) answer {
 	most := s.Calls
 	if most == 0 {
 		most = maxCalls
@@ -75,7 +75,7 @@ func (s *Server) multicall(ctx context.Context, peer string, calls []any) answer
 		if ctx.Err() != nil {
 			return failed(faultf(FaultInternal, "system.multicall was given up by its caller"))
 		}
-		a := s.inner(ctx, peer, v)
+		a := s.inner(ctx, v)
 		if a.fault != nil {
 			results = append(results, a.fault.members())
 		} else {
@@ -85,7 +85,7 @@ func (s *Server) multicall(ctx context.Context, peer string, calls []any) answer
 	return answer{value: results}
 }
 
-func (s *Server) inner(ctx context.Context, peer string, v any) answer {
+func (s *Server) inner(ctx context.Context, v any) answer {
 	members, _ := v.(map[string]any)
 	name, named := members["methodName"].(string)
 	params, listed := members["params"].([]any)
@@ -95,5 +95,5 @@ func (s *Server) inner(ctx context.Context, peer string, v any) answer {
 	if name == "system.multicall" {
 		return failed(faultf(FaultRefused, "Recursive system.multicall forbidden"))
 	}
-	return s.serve(ctx, peer, Call{Method: name, Params: params})
+	return s.serve(ctx, Call{Method: name, Params: params})
 }
