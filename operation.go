@@ -216,3 +216,14 @@ func ParseLeave(s string) (Leave, error) {
 	}
 	return "", Errorf(Invalid, "no such format: %q", s).WithHint("formats are zero, ext4, xfs and none")
 }
+
+// Word is what ParseLeave reads as l.
+func (l Leave) Word() string {
+	switch l {
+	case LeaveZeroes:
+		return "zero"
+	case LeaveData:
+		return "none"
+	}
+	return string(l)
+}

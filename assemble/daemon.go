@@ -74,7 +74,7 @@ func (d *Daemon) connect(ctx context.Context) error {
 		Sweep: d.conf.Operations.Sweep, GiveUp: d.conf.Operations.GiveUp,
 	}
 	w := &wire.Server{Log: d.logCall, Panicked: d.logPanic}
-	api := xmlrpc.Server{Auth: opennebula.NewAuthenticator(one, d.conf.AuthCache), Inventory: service, Operator: d.loops}
+	api := xmlrpc.Server{Auth: opennebula.NewAuthenticator(one, d.conf.AuthCache), Inventory: service, Operator: d.loops, Unaudited: d.logUnaudited}
 	api.Register(w)
 	var lc net.ListenConfig
 	if d.listener, err = lc.Listen(ctx, "tcp", d.conf.Listen); err != nil {
@@ -122,6 +122,13 @@ func (d *Daemon) logCall(r wire.Record) {
 		log = d.log.Info
 	}
 	log("call", zap.String("method", r.Method), zap.String("peer", r.Peer), zap.Duration("took", r.Duration), zap.Int("result", r.Result))
+}
+
+// logUnaudited keeps in the log what the audit should have kept.
+func (d *Daemon) logUnaudited(deed onevolume.Deed, err error) {
+	d.log.Error("a refusal could not be written into the audit", zap.String("action", deed.Action), zap.String("request", deed.Text),
+		zap.Int("uid", deed.By.UID), zap.String("from", deed.From), zap.Int("volume", int(deed.Volume)), zap.Int("vm", int(deed.VM)),
+		zap.Int("operation", deed.Operation), zap.String("result", deed.Result), zap.Error(err))
 }
 
 func (d *Daemon) logPanic(method string, value any, stack []byte) {

@@ -23,6 +23,12 @@ type Store interface {
 	Finish(ctx context.Context, op onevolume.OperationRef, e onevolume.Ending) error
 	Operation(ctx context.Context, id int) (onevolume.Operation, error)
 	Journal(ctx context.Context, id int) ([]onevolume.Entry, error)
+	Running(ctx context.Context) ([]onevolume.Operation, error)
+	Recover(ctx context.Context, id onevolume.VolumeID, r onevolume.Recovery) error
+	Audit(ctx context.Context, d onevolume.Deed) error
+	History(ctx context.Context, h onevolume.History) ([]onevolume.Deed, error)
+	Hold(ctx context.Context) (reason string, err error)
+	Lift(ctx context.Context) error
 }
 
 // Service answers callers.
@@ -130,7 +136,8 @@ func (s *Service) Delete(ctx context.Context, who onevolume.Caller, id onevolume
 }
 
 // Operation gives an operation and its journal to whoever began it, to those
-// who may USE its volume, and to administrators.
+// who may USE its volume, and to administrators. The commands on hosts are
+// for administrators: they tell of the hosts and of what else is on them.
 func (s *Service) Operation(ctx context.Context, who onevolume.Caller, id int) (onevolume.Operation, []onevolume.Entry, error) {
 	op, err := s.Store.Operation(ctx, id)
 	if err != nil {
@@ -144,5 +151,10 @@ func (s *Service) Operation(ctx context.Context, who onevolume.Caller, id int) (
 		}
 	}
 	journal, err := s.Store.Journal(ctx, id)
+	if !who.IsAdmin() {
+		for i := range journal {
+			journal[i].Commands = nil
+		}
+	}
 	return op, journal, err
 }

@@ -38,12 +38,12 @@ func (l ledger) Finish(ctx context.Context, op onevolume.OperationRef, e onevolu
 func checkRequest(r onevolume.Request) error {
 	bad := func(format string, args ...any) error { return onevolume.Errorf(onevolume.Invalid, format, args...) }
 	switch {
-	case r.Kind != onevolume.Attach && r.Kind != onevolume.Detach:
+	case r.Kind != onevolume.Attach && r.Kind != onevolume.Detach && r.Kind != onevolume.Replug:
 		return bad("no such kind of operation: %q", r.Kind)
 	case r.VM.ID < 0 || r.VM.Host == "":
 		return bad("VM %d has no host", r.VM.ID)
-	case r.Kind == onevolume.Detach && r.Pick.Volume == "":
-		return bad("which volume to detach is missing")
+	case r.Kind != onevolume.Attach && r.Pick.Volume == "":
+		return bad("which volume to %s is missing", r.Kind)
 	case r.Kind == onevolume.Attach && r.Pick.Volume == "" && r.Pick.Size <= 0:
 		return bad("which volume to attach, or of which size, is missing")
 	case r.Owner == "" && !r.DryRun:

@@ -15,22 +15,22 @@ func (s *Server) methods() []wire.Method {
 	with := func(more ...wire.Kind) []wire.Kind { return append(append([]wire.Kind{}, id...), more...) }
 	nine := []wire.Kind{wire.Int, wire.Int, wire.Int, wire.Int, wire.Int, wire.Int, wire.Int, wire.Int, wire.Int}
 	return []wire.Method{
-		{Name: "one.volume.allocate", Help: "Registers the logical unit that the template describes as a volume",
-			Params: []wire.Kind{wire.Session, wire.String}, Func: s.allocate},
+		s.audited(wire.Method{Name: "one.volume.allocate", Help: "Registers the logical unit that the template describes as a volume",
+			Params: []wire.Kind{wire.Session, wire.String}, Func: s.allocate}, asksAllocate),
 		{Name: "one.volume.info", Help: "Returns a volume; with decrypt, administrators see its CHAP secrets",
 			Params: with(wire.Bool), Optional: 1, Func: s.info},
-		{Name: "one.volume.update", Help: "Replaces (0) or extends (1) the template of a volume",
-			Params: with(wire.String, wire.Int), Optional: 1, Func: s.update},
-		{Name: "one.volume.rename", Help: "Renames a volume",
-			Params: with(wire.String), Func: s.rename},
-		{Name: "one.volume.chmod", Help: "Changes the permission bits of a volume: 1, 0, or -1 to leave them",
-			Params: with(nine...), Func: s.chmod},
-		{Name: "one.volume.delete", Help: "Takes a volume out of the inventory; its logical unit is left alone",
-			Params: id, Func: s.delete},
-		{Name: "one.volume.attach", Help: "Attaches a volume, or with -1 the smallest free one of at least so many MB, to a VM",
-			Params: with(wire.Int, wire.Int, wire.String), Optional: 2, Func: s.attach},
-		{Name: "one.volume.detach", Help: "Detaches a volume from a VM and wipes it unless FORMAT says otherwise",
-			Params: with(wire.Int, wire.String), Optional: 1, Func: s.detach},
+		s.audited(wire.Method{Name: "one.volume.update", Help: "Replaces (0) or extends (1) the template of a volume",
+			Params: with(wire.String, wire.Int), Optional: 1, Func: s.update}, asksUpdate),
+		s.audited(wire.Method{Name: "one.volume.rename", Help: "Renames a volume",
+			Params: with(wire.String), Func: s.rename}, asksRename),
+		s.audited(wire.Method{Name: "one.volume.chmod", Help: "Changes the permission bits of a volume: 1, 0, or -1 to leave them",
+			Params: with(nine...), Func: s.chmod}, asksChmod),
+		s.audited(wire.Method{Name: "one.volume.delete", Help: "Takes a volume out of the inventory; its logical unit is left alone",
+			Params: id, Func: s.delete}, asksDelete),
+		s.audited(wire.Method{Name: "one.volume.attach", Help: "Attaches a volume, or with -1 the smallest free one of at least so many MB, to a VM",
+			Params: with(wire.Int, wire.Int, wire.String), Optional: 2, Func: s.attach}, asksAttach),
+		s.audited(wire.Method{Name: "one.volume.detach", Help: "Detaches a volume from a VM and wipes it unless FORMAT says otherwise",
+			Params: with(wire.Int, wire.String), Optional: 1, Func: s.detach}, asksDetach),
 		{Name: "one.volumepool.info", Help: "Returns the volumes that the caller may use",
 			Params: with(wire.Int, wire.Int, wire.String), Optional: 1, Func: s.pool},
 	}
@@ -107,12 +107,22 @@ func (s *Server) pool(ctx context.Context, call wire.Call) (any, error) {
 }
 
 // attach takes the VM's id, the volume's or -1, the size in MB for -1, and a
-// template with EXACT, ARRAY and SIZE_BYTES, which stands before the MB. It answers with the volume's id when that
-// is reserved; the volume's OPERATION tells how it goes on.
+// template with EXACT, ARRAY and SIZE_BYTES, which stands before the MB. It
+// answers with the volume's id when that is reserved; the volume's OPERATION
+// tells how it goes on.
 func (s *Server) attach(ctx context.Context, call wire.Call) (any, error) {
-	opts, err := options(call.Text(4), "EXACT", "ARRAY", "SIZE_BYTES")
+	pick, err := pickOf(call)
 	if err != nil {
 		return nil, err
+	}
+	return done(s.Operator.Attach(ctx, caller(ctx), call.Session(), onevolume.VMID(call.Int(1, -1)), pick))
+}
+
+// pickOf says which volume attach is to take.
+func pickOf(call wire.Call) (onevolume.Pick, error) {
+	opts, err := options(call.Text(4), "EXACT", "ARRAY", "SIZE_BYTES")
+	if err != nil {
+		return onevolume.Pick{}, err
 	}
 	pick := onevolume.Pick{Exact: opts["EXACT"] == "YES", Array: opts["ARRAY"]}
 	if mb := call.Int(3, 0); mb > 0 {
@@ -120,16 +130,16 @@ func (s *Server) attach(ctx context.Context, call wire.Call) (any, error) {
 	}
 	if text, ok := opts["SIZE_BYTES"]; ok {
 		if pick.Size, err = onevolume.ParseSize(text + "B"); err != nil {
-			return nil, err
+			return pick, err
 		}
 	}
 	switch id := call.Int(2, -1); {
 	case id >= 0:
 		pick.Volume = idText(id)
 	case pick.Size == 0:
-		return nil, onevolume.Errorf(onevolume.Invalid, "neither a volume nor a size in MB is given")
+		return pick, onevolume.Errorf(onevolume.Invalid, "neither a volume nor a size in MB is given")
 	}
-	return done(s.Operator.Attach(ctx, caller(ctx), call.Session(), onevolume.VMID(call.Int(1, -1)), pick))
+	return pick, nil
 }
 
 // detach takes the VM's id, the volume's, and a template with FORMAT: zero

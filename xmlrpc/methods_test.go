@@ -74,7 +74,7 @@ func TestIntrospection(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"allocate", "info", "update", "rename", "chmod", "delete", "attach", "detach",
-		"operation", "reserve", "journal", "confirm", "release"} {
+		"operation", "reserve", "journal", "confirm", "release", "resume", "abort", "recover", "lift", "history", "health", "running"} {
 		if !slices.Contains(names.([]any), any("one.volume."+want)) {
 			t.Errorf("no one.volume.%s in %v", want, names)
 		}

@@ -30,6 +30,13 @@ type Inventory interface {
 	Delete(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID) error
 	Operation(ctx context.Context, who onevolume.Caller, id int) (onevolume.Operation, []onevolume.Entry, error)
 	Ledger(who onevolume.Caller) onevolume.Ledger
+
+	Running(ctx context.Context, who onevolume.Caller) ([]onevolume.Operation, error)
+	Recover(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID, r onevolume.Recovery) error
+	History(ctx context.Context, who onevolume.Caller, h onevolume.History) ([]onevolume.Deed, error)
+	Audit(ctx context.Context, d onevolume.Deed) error
+	Hold(ctx context.Context) (reason string, err error)
+	Lift(ctx context.Context, who onevolume.Caller) error
 }
 
 // Operator runs attach and detach in the daemon. Both answer as soon as the
@@ -37,13 +44,25 @@ type Inventory interface {
 type Operator interface {
 	Attach(ctx context.Context, who onevolume.Caller, session string, vm onevolume.VMID, pick onevolume.Pick) (onevolume.VolumeID, error)
 	Detach(ctx context.Context, who onevolume.Caller, session string, vm onevolume.VMID, volume onevolume.VolumeID, leave onevolume.Leave) (onevolume.VolumeID, error)
+	// Resume carries a parked operation on, Abort takes it back. Both answer
+	// when that has begun. Codes: NotFound, Action.
+	Resume(ctx context.Context, who onevolume.Caller, op int) error
+	Abort(ctx context.Context, who onevolume.Caller, op int) error
 }
+
+// Health knows what the last comparison of the inventory with its hosts found.
+type Health interface{ Checkup() onevolume.Checkup }
 
 // Server puts the methods and what they stand on together.
 type Server struct {
 	Auth      Authenticator
 	Inventory Inventory
 	Operator  Operator
+	Health    Health // nil when nothing compares
+
+	// Unaudited hears of a refusal that could not be written into the audit.
+	// It may be nil.
+	Unaudited func(d onevolume.Deed, err error)
 }
 
 // Register adds the methods to a wire server and sets how it authenticates
@@ -59,6 +78,7 @@ func (s *Server) Register(w *wire.Server) {
 	w.Describe = describe
 	w.Add(s.methods()...)
 	w.Add(s.workflowMethods()...)
+	w.Add(s.careMethods()...)
 }
 
 type callerKey struct{}

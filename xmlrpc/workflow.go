@@ -17,14 +17,14 @@ func (s *Server) workflowMethods() []wire.Method {
 	return []wire.Method{
 		{Name: "one.volume.operation", Help: "Returns an operation and its journal",
 			Params: []wire.Kind{wire.Session, wire.Int}, Func: s.operation},
-		{Name: "one.volume.reserve", Help: "Chooses a volume and opens an operation on it; for oneadmin's group",
-			Params: []wire.Kind{wire.Session, wire.String}, Func: s.reserve},
-		{Name: "one.volume.journal", Help: "Records steps of an operation and renews its lease; for oneadmin's group",
-			Params: generation, Func: s.record},
-		{Name: "one.volume.confirm", Help: "Ends an operation that did what was asked; for oneadmin's group",
-			Params: generation, Func: s.finish(onevolume.Done)},
-		{Name: "one.volume.release", Help: "Ends an operation that was undone or cannot go on; for oneadmin's group",
-			Params: generation, Func: s.finish(onevolume.Undone, onevolume.Parked)},
+		s.audited(wire.Method{Name: "one.volume.reserve", Help: "Chooses a volume and opens an operation on it; for oneadmin's group",
+			Params: []wire.Kind{wire.Session, wire.String}, Func: s.reserve}, asksReserve),
+		s.audited(wire.Method{Name: "one.volume.journal", Help: "Records steps of an operation and renews its lease; for oneadmin's group",
+			Params: generation, Func: s.record}, asksJournal),
+		s.audited(wire.Method{Name: "one.volume.confirm", Help: "Ends an operation that did what was asked; for oneadmin's group",
+			Params: generation, Func: s.finish(onevolume.Done)}, asksOperation("confirm")),
+		s.audited(wire.Method{Name: "one.volume.release", Help: "Ends an operation that was undone or cannot go on; for oneadmin's group",
+			Params: generation, Func: s.finish(onevolume.Undone, onevolume.Parked)}, asksOperation("release")),
 	}
 }
 

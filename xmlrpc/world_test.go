@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -52,6 +53,7 @@ type operator struct {
 	volume  onevolume.VolumeID
 	pick    onevolume.Pick
 	leave   onevolume.Leave
+	did     string // resume or abort, and of what
 	err     error
 }
 
@@ -65,12 +67,24 @@ func (o *operator) Detach(_ context.Context, who onevolume.Caller, session strin
 	return volume, o.err
 }
 
+func (o *operator) Resume(_ context.Context, who onevolume.Caller, op int) error {
+	o.who, o.did = who, fmt.Sprint("resume ", op)
+	return o.err
+}
+
+func (o *operator) Abort(_ context.Context, who onevolume.Caller, op int) error {
+	o.who, o.did = who, fmt.Sprint("abort ", op)
+	return o.err
+}
+
 // world is a server over a real inventory.
 type world struct {
 	testing.TB
 	db  *store.Store
 	op  *operator
 	api *wire.Server
+	xmlrpc.Server
+	lost []onevolume.Deed // that could not be written down
 }
 
 func newWorld(t testing.TB) *world {
@@ -82,9 +96,10 @@ func newWorld(t testing.TB) *world {
 	t.Cleanup(func() { db.Close() })
 	w := &world{TB: t, db: db, op: &operator{}, api: &wire.Server{}}
 	w.api.Panicked = func(method string, value any, stack []byte) { t.Errorf("%s panicked: %v\n%s", method, value, stack) }
-	s := xmlrpc.Server{Auth: sessions{asRoot: root, asAlice: alice, asBob: bob},
-		Inventory: &inventory.Service{Store: db}, Operator: w.op}
-	s.Register(w.api)
+	w.Server = xmlrpc.Server{Auth: sessions{asRoot: root, asAlice: alice, asBob: bob},
+		Inventory: &inventory.Service{Store: db}, Operator: w.op,
+		Unaudited: func(d onevolume.Deed, _ error) { w.lost = append(w.lost, d) }}
+	w.Register(w.api)
 	return w
 }
 

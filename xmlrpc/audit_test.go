@@ -1,0 +1,428 @@
+package xmlrpc_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"onevolume"
+	"onevolume/inventory"
+	"onevolume/xmlrpc"
+	"onevolume/xmlrpc/wire"
+)
+
+// marker is a secret that must not get into the audit.
+const marker = "MaRkEr-0f-A-sEcReT"
+
+// deeds are those there are, the oldest first.
+func (w *world) deeds() []onevolume.Deed {
+	w.Helper()
+	list, err := w.db.History(w.Context(), onevolume.History{Viewer: root, Volume: onevolume.NoVolume, VM: onevolume.NoVM, UID: -1})
+	if err != nil {
+		w.Fatal(err)
+	}
+	slices.Reverse(list)
+	return list
+}
+
+// scene is a volume of alice's that is free, one attached to VM 17 of hers,
+// and a parked operation on a third.
+type scene struct {
+	*world
+	free, attached, failed onevolume.VolumeID
+	parked                 onevolume.Operation
+}
+
+func newScene(t testing.TB) *scene {
+	w := newWorld(t)
+	s := &scene{world: w, free: w.given("free"), attached: w.given("attached"), failed: w.given("failed")}
+	s.end(s.reserve("attached"), onevolume.Ending{Status: onevolume.Done, State: onevolume.Attached})
+	s.parked = s.reserve("failed")
+	s.end(s.parked, onevolume.Ending{Status: onevolume.Parked, State: onevolume.Failed, Error: "step plug: no"})
+	return s
+}
+
+func (s *scene) reserve(volume string) onevolume.Operation {
+	s.Helper()
+	op, _, err := (&inventory.Service{Store: s.db}).Ledger(root).Reserve(s.Context(), request(volume))
+	if err != nil {
+		s.Fatal(err)
+	}
+	return op
+}
+
+func (s *scene) end(op onevolume.Operation, e onevolume.Ending) {
+	s.Helper()
+	if err := s.db.Finish(s.Context(), op.Ref(), e); err != nil {
+		s.Fatal(err)
+	}
+}
+
+// Every method that changes something, with what the audit says of it when it
+// succeeds and when it is refused.
+func TestEveryChangeIsAudited(t *testing.T) {
+	t.Parallel()
+	const chap = "CHAP_USER = u\nCHAP_SECRET = \"" + marker + "\"\n"
+	type deed struct {
+		action, request, result string
+		volume                  onevolume.VolumeID
+		vm                      onevolume.VMID
+		operation               bool
+	}
+	none, noVM := onevolume.NoVolume, onevolume.NoVM
+	doc := func(s string) string { return str(strings.ReplaceAll(s, "<", "&lt;")) }
+	reserve := func(kind, volume, more string) string {
+		return doc("<REQUEST><KIND>" + kind + "</KIND><VM><ID>17</ID><HOSTNAME>host01</HOSTNAME></VM><VOLUME>" + volume +
+			"</VOLUME><OWNER>me pid 1</OWNER><LEASE_MS>60000</LEASE_MS>" + more + "</REQUEST>")
+	}
+	type deeds []deed
+	var tried sync.Map
+	cases := []struct {
+		name    string
+		session string
+		call    func(s *scene) (method string, params []string)
+		want    func(s *scene) deeds
+	}{
+		{"create", asRoot, func(*scene) (string, []string) {
+			return "one.volume.allocate", []string{str(template("new")[:strings.Index(template("new"), "CHAP_USER")] + chap + "COLOUR = \"hidden\"")}
+		}, func(*scene) deeds {
+			return deeds{{"create", `NAME="new" IQN="iqn.2026-11.test:new" PORTALS="10.0.0.1" SIZE="64" CHAP_USER="u" and CHAP_SECRET, COLOUR`, "ok", 3, noVM, false}}
+		}},
+		{"create forbidden", asAlice, func(*scene) (string, []string) {
+			return "one.volume.allocate", []string{str("NAME = x\n" + chap)}
+		}, func(*scene) deeds {
+			return deeds{{"create", `NAME="x" CHAP_USER="u" and CHAP_SECRET`, "User [5] : Not authorized to perform CREATE VOLUME.", none, noVM, false}}
+		}},
+		{"create unreadable", asRoot, func(*scene) (string, []string) {
+			return "one.volume.allocate", []string{str("CHAP_SECRET =\n" + strings.ReplaceAll(marker, "-", "_") + " x\nNAME = \"open")}
+		}, func(*scene) deeds {
+			return deeds{{"create", "a template that cannot be read", "Parse error: line 2, column 20.", none, noVM, false}}
+		}},
+		{"create with the secret in the wrong place", asRoot, func(*scene) (string, []string) {
+			return "one.volume.allocate", []string{str(template("new") + "ARRAY = \"" + marker + " x\"\nCHAP_SECRET_IN = \"" + marker + " x\"")}
+		}, func(*scene) deeds {
+			return deeds{{"create", `NAME="new" IQN="iqn.2026-11.test:new" PORTALS="10.0.0.1" SIZE="64" CHAP_USER="u" ARRAY="********" and CHAP_SECRET, CHAP_SECRET_IN`,
+				`ARRAY "********": at most 128 printable ASCII characters without blanks`, none, noVM, false}}
+		}},
+		{"update", asRoot, func(s *scene) (string, []string) {
+			return "one.volume.update", []string{num(int(s.free)), str(chap + "PASSWORD = \"" + marker + "\"\nSIZE = 128"), num(1)}
+		}, func(s *scene) deeds {
+			return deeds{{"update", `append: CHAP_USER="u" SIZE="128" and CHAP_SECRET, PASSWORD`, "ok", s.free, noVM, false}}
+		}},
+		{"update refused", asAlice, func(s *scene) (string, []string) {
+			return "one.volume.update", []string{num(int(s.free)), str("CHAP_SECRET = " + marker)}
+		}, func(s *scene) deeds {
+			return deeds{{"update", "replace: and CHAP_SECRET", "User [5] : Not authorized to perform ADMIN VOLUME [0].", s.free, noVM, false}}
+		}},
+		{"rename", asAlice, func(s *scene) (string, []string) { return "one.volume.rename", []string{num(int(s.free)), str("new")} },
+			func(s *scene) deeds { return deeds{{"rename", `to "new"`, "ok", s.free, noVM, false}} }},
+		{"rename forbidden", asBob, func(s *scene) (string, []string) { return "one.volume.rename", []string{num(int(s.free)), str("new")} },
+			func(s *scene) deeds {
+				return deeds{{"rename", `to "new"`, "User [6] : Not authorized to perform MANAGE VOLUME [0].", s.free, noVM, false}}
+			}},
+		{"chmod", asAlice, func(s *scene) (string, []string) {
+			return "one.volume.chmod", []string{num(int(s.free)), num(1), num(1), num(0), num(1), num(0), num(0), num(0), num(0), num(0)}
+		}, func(s *scene) deeds { return deeds{{"chmod", "640", "ok", s.free, noVM, false}} }},
+		{"chmod some", asAlice, func(s *scene) (string, []string) {
+			return "one.volume.chmod", []string{num(int(s.free)), num(-1), num(1), num(-1), num(-1), num(0), num(-1), num(7), num(-1), num(-1)}
+		}, func(s *scene) deeds {
+			return deeds{{"chmod", ".m. .-. ...", "a permission bit of 7; it must be 1, 0 or -1", s.free, noVM, false}}
+		}},
+		{"delete", asAlice, func(s *scene) (string, []string) { return "one.volume.delete", []string{num(int(s.free))} },
+			func(s *scene) deeds { return deeds{{"delete", "", "ok", s.free, noVM, false}} }},
+		{"delete of nothing", asAlice, func(*scene) (string, []string) { return "one.volume.delete", []string{num(77)} },
+			func(*scene) deeds { return deeds{{"delete", "", "Error getting volume [77].", 77, noVM, false}} }},
+		{"attach refused", asAlice, func(s *scene) (string, []string) {
+			s.op.err = onevolume.Errorf(onevolume.NoneFits, "No free volume of at least 3G")
+			return "one.volume.attach", []string{num(17), num(-1), num(3072), str("ARRAY = of1\nEXACT = YES")}
+		}, func(*scene) deeds {
+			return deeds{{"attach", "of exactly 3G (3221225472 bytes) on array of1", "No free volume of at least 3G", none, 17, false}}
+		}},
+		{"attach unreadable", asAlice, func(*scene) (string, []string) {
+			return "one.volume.attach", []string{num(17), num(2), num(0), str("FOO = 1")}
+		}, func(*scene) deeds {
+			return deeds{{"attach", "a request that cannot be read", "template: attribute FOO is not known here; there are EXACT, ARRAY, SIZE_BYTES", 2, 17, false}}
+		}},
+		{"detach refused", asAlice, func(s *scene) (string, []string) {
+			s.op.err = onevolume.Errorf(onevolume.Forbidden, "Not authorized")
+			return "one.volume.detach", []string{num(17), num(int(s.attached)), str(`FORMAT = "none"`)}
+		}, func(s *scene) deeds {
+			return deeds{{"detach", `FORMAT = "none"`, "Not authorized", s.attached, 17, false}}
+		}},
+		{"reserve an attach", asRoot, func(*scene) (string, []string) { return "one.volume.reserve", []string{reserve("attach", "free", "")} },
+			func(s *scene) deeds { return deeds{{"attach", "volume free", "begun", s.free, 17, true}} }},
+		{"reserve a detach", asRoot, func(*scene) (string, []string) {
+			return "one.volume.reserve", []string{reserve("detach", "1", "<LEAVE>data</LEAVE>")}
+		}, func(s *scene) deeds {
+			return deeds{{"detach", `volume 1 FORMAT="none"`, "begun", s.attached, 17, true}}
+		}},
+		{"reserve a replug", asRoot, func(*scene) (string, []string) { return "one.volume.reserve", []string{reserve("replug", "1", "")} },
+			func(s *scene) deeds { return deeds{{"replug", "volume 1", "begun", s.attached, 17, true}} }},
+		{"reserve what is not there", asRoot, func(*scene) (string, []string) { return "one.volume.reserve", []string{reserve("detach", "0", "")} },
+			func(s *scene) deeds { return deeds{{"detach", `volume 0 FORMAT="zero"`, "*", s.free, 17, false}} }},
+		{"reserve nonsense", asRoot, func(*scene) (string, []string) { return "one.volume.reserve", []string{str("junk")} },
+			func(*scene) deeds {
+				return deeds{{"reserve", "a request that cannot be read", "*", none, noVM, false}}
+			}},
+		{"reserve forbidden", asAlice, func(*scene) (string, []string) { return "one.volume.reserve", []string{reserve("attach", "free", "")} },
+			func(*scene) deeds {
+				return deeds{{"attach", "volume free", "User [5] : Not authorized to perform ADMIN VOLUME.", none, 17, false}}
+			}},
+		{"dry run", asRoot, func(*scene) (string, []string) {
+			return "one.volume.reserve", []string{reserve("attach", "free", "<DRY_RUN>true</DRY_RUN>")}
+		}, func(*scene) deeds { return nil }},
+		{"dry run that fails", asRoot, func(*scene) (string, []string) {
+			return "one.volume.reserve", []string{reserve("attach", "nosuch", "<DRY_RUN>true</DRY_RUN>")}
+		}, func(*scene) deeds { return nil }},
+		{"dry run forbidden", asAlice, func(*scene) (string, []string) {
+			return "one.volume.reserve", []string{reserve("attach", "free", "<DRY_RUN>true</DRY_RUN>")}
+		}, func(*scene) deeds {
+			return deeds{{"attach", "dry run: volume free", "User [5] : Not authorized to perform ADMIN VOLUME.", none, 17, false}}
+		}},
+		{"journal forbidden", asAlice, func(s *scene) (string, []string) {
+			return "one.volume.journal", []string{num(s.parked.ID), num(1), doc("<RECORD></RECORD>")}
+		}, func(s *scene) deeds {
+			return deeds{{"journal", "", "User [5] : Not authorized to perform ADMIN VOLUME.", s.failed, 17, true}}
+		}},
+		{"journal of an operation that has ended", asRoot, func(s *scene) (string, []string) {
+			return "one.volume.journal", []string{num(s.parked.ID), num(1), doc("<RECORD></RECORD>")}
+		}, func(*scene) deeds { return nil }},
+		{"confirm refused", asRoot, func(s *scene) (string, []string) {
+			return "one.volume.confirm", []string{num(s.parked.ID), num(9), doc("<ENDING><STATUS>DONE</STATUS><VOLUME_STATUS>ATTACHED</VOLUME_STATUS></ENDING>")}
+		}, func(s *scene) deeds { return deeds{{"confirm", "", "*", s.failed, 17, true}} }},
+		{"release forbidden", asBob, func(s *scene) (string, []string) {
+			return "one.volume.release", []string{num(s.parked.ID), num(1), str("x")}
+		}, func(s *scene) deeds {
+			return deeds{{"release", "", "User [6] : Not authorized to perform ADMIN VOLUME.", s.failed, 17, true}}
+		}},
+		{"resume refused", asRoot, func(s *scene) (string, []string) {
+			s.op.err = onevolume.Errorf(onevolume.Action, "not parked")
+			return "one.volume.resume", []string{num(s.parked.ID)}
+		}, func(s *scene) deeds { return deeds{{"resume", "", "not parked", s.failed, 17, true}} }},
+		{"resume forbidden", asAlice, func(s *scene) (string, []string) { return "one.volume.resume", []string{num(s.parked.ID)} },
+			func(s *scene) deeds {
+				return deeds{{"resume", "", "User [5] : Not authorized to perform ADMIN VOLUME.", s.failed, 17, true}}
+			}},
+		{"abort of nothing", asRoot, func(*scene) (string, []string) { return "one.volume.abort", []string{num(99)} },
+			func(*scene) deeds { return deeds{{"abort", "", "Error getting operation [99].", none, noVM, true}} }},
+		{"recover", asRoot, func(s *scene) (string, []string) {
+			return "one.volume.recover", []string{num(int(s.failed)), doc("<RECOVERY><STATUS>RETAINED</STATUS><REASON>host gone</REASON></RECOVERY>")}
+		}, func(s *scene) deeds { return deeds{{"recover", "to RETAINED: host gone", "ok", s.failed, 17, true}} }},
+		{"recover refused", asRoot, func(s *scene) (string, []string) {
+			return "one.volume.recover", []string{num(int(s.failed)), doc("<RECOVERY><STATUS>WIPING</STATUS></RECOVERY>")}
+		}, func(s *scene) deeds {
+			return deeds{{"recover", "to WIPING", `a volume cannot be recovered to "WIPING"`, s.failed, noVM, false}}
+		}},
+		{"recover forbidden", asAlice, func(s *scene) (string, []string) {
+			return "one.volume.recover", []string{num(int(s.failed)), doc("<RECOVERY><STATUS>ATTACHED</STATUS><VM_ID>17</VM_ID><HOST>h</HOST><DEVICE>sdiv</DEVICE></RECOVERY>")}
+		}, func(s *scene) deeds {
+			return deeds{{"recover", "to ATTACHED on host h as sdiv", "User [5] : Not authorized to perform ADMIN VOLUME.", s.failed, 17, false}}
+		}},
+		{"lift forbidden", asAlice, func(*scene) (string, []string) { return "one.volume.lift", nil },
+			func(*scene) deeds {
+				return deeds{{"lift", "the hold on the inventory", "User [5] : Not authorized to perform ADMIN VOLUME.", none, noVM, false}}
+			}},
+		{"bad session", "who:knows", func(s *scene) (string, []string) { return "one.volume.delete", []string{num(int(s.free))} },
+			func(*scene) deeds { return nil }},
+	}
+	t.Run("case", func(t *testing.T) {
+		for _, c := range cases {
+			t.Run(c.name, func(t *testing.T) {
+				t.Parallel()
+				s := newScene(t)
+				before := len(s.deeds())
+				method, params := c.call(s)
+				tried.Store(method, true)
+				answer := s.raw(call(method, append([]string{str(c.session)}, params...)...))
+				got, want := s.deeds()[before:], c.want(s)
+				if len(got) != len(want) {
+					t.Fatalf("%d deeds, want %d: %+v\n%s", len(got), len(want), got, answer)
+				}
+				for i, d := range got {
+					w := want[i]
+					who := map[string]onevolume.Owner{asRoot: root.Owner, asAlice: alice.Owner, asBob: bob.Owner}[c.session]
+					if d.By != who || d.From != "192.0.2.1" || d.Time.IsZero() {
+						t.Errorf("by %+v from %q at %s", d.By, d.From, d.Time)
+					}
+					if d.Action != w.action || d.Text != w.request || d.Volume != w.volume || d.VM != w.vm || (d.Operation > 0) != w.operation {
+						t.Errorf("\n got %+v\nwant %+v", d, w)
+					}
+					if d.Result != w.result && (w.result != "*" || d.Result == "ok" || d.Result == "") {
+						t.Errorf("result %q, want %q", d.Result, w.result)
+					}
+					text := strings.ToLower(fmt.Sprintf("%+v", d))
+					for _, secret := range []string{marker, strings.ReplaceAll(marker, "-", "_"), ":pw", "the-first-secret"} {
+						if strings.Contains(text, strings.ToLower(secret)) {
+							t.Errorf("%q is in the audit: %+v", secret, d)
+						}
+					}
+				}
+				if len(s.lost) > 0 {
+					t.Errorf("deeds were lost: %+v", s.lost)
+				}
+			})
+		}
+	})
+	c := newWorld(t).client(asRoot)
+	names, err := c.Wire.Call(t.Context(), "system.listMethods")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names.([]any) {
+		reads := slices.Contains([]any{"one.volume.info", "one.volumepool.info", "one.volume.operation", "one.volume.history",
+			"one.volume.health", "one.volume.running"}, name)
+		if _, ok := tried.Load(name); !ok && !reads && !strings.HasPrefix(name.(string), "system.") {
+			t.Errorf("%s changes something and has no case here", name)
+		}
+	}
+}
+
+// What succeeds is written down with the change itself, by the inventory;
+// here the ask must have reached those who write it.
+func TestAskReachesTheOperator(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	asked := &asking{operator: w.op}
+	w.Operator = asked
+	w.api = &wire.Server{}
+	w.Register(w.api)
+	op := (&scene{world: w, free: w.given("disk")}).reserve("disk")
+	w.raw(call("one.volume.attach", str(asAlice), num(17), num(-1), num(64)))
+	w.raw(call("one.volume.detach", str(asAlice), num(17), num(3)))
+	w.raw(call("one.volume.resume", str(asRoot), num(op.ID)))
+	w.raw(call("one.volume.abort", str(asRoot), num(op.ID)))
+	var got []string
+	for _, a := range asked.asks {
+		got = append(got, fmt.Sprintf("%s %s %q from %s", a.By.User, a.Action, a.Text, a.From))
+	}
+	want := []string{`alice attach "of at least 64M" from 192.0.2.1`, `alice detach "" from 192.0.2.1`,
+		`oneadmin resume "" from 192.0.2.1`, `oneadmin abort "" from 192.0.2.1`}
+	if !slices.Equal(got, want) {
+		t.Errorf("asks:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	if list := w.deeds(); len(list) != 0 {
+		t.Errorf("the methods wrote %+v themselves", list)
+	}
+}
+
+// asking notes the asks that reach it.
+type asking struct {
+	*operator
+	asks []onevolume.Ask
+}
+
+func (a *asking) note(ctx context.Context) {
+	ask, ok := onevolume.AskOf(ctx)
+	if !ok {
+		ask.Action = "nobody asked"
+	}
+	a.asks = append(a.asks, ask)
+}
+
+func (a *asking) Attach(ctx context.Context, who onevolume.Caller, session string, vm onevolume.VMID, pick onevolume.Pick) (onevolume.VolumeID, error) {
+	a.note(ctx)
+	return a.operator.Attach(ctx, who, session, vm, pick)
+}
+
+func (a *asking) Detach(ctx context.Context, who onevolume.Caller, session string, vm onevolume.VMID, volume onevolume.VolumeID, leave onevolume.Leave) (onevolume.VolumeID, error) {
+	a.note(ctx)
+	return a.operator.Detach(ctx, who, session, vm, volume, leave)
+}
+
+func (a *asking) Resume(ctx context.Context, who onevolume.Caller, op int) error {
+	a.note(ctx)
+	return a.operator.Resume(ctx, who, op)
+}
+
+func (a *asking) Abort(ctx context.Context, who onevolume.Caller, op int) error {
+	a.note(ctx)
+	return a.operator.Abort(ctx, who, op)
+}
+
+// broken is an inventory whose audit cannot be written, or whose methods
+// panic.
+type broken struct {
+	xmlrpc.Inventory
+	noAudit, panics bool
+}
+
+func (b broken) Audit(ctx context.Context, d onevolume.Deed) error {
+	if b.noAudit {
+		return errors.New("the disk is full")
+	}
+	return b.Inventory.Audit(ctx, d)
+}
+
+func (b broken) Delete(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID) error {
+	if b.panics {
+		panic("a bug")
+	}
+	return b.Inventory.Delete(ctx, who, id)
+}
+
+// An audit that cannot be written changes no answer, and somebody hears of it.
+func TestAuditThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := int(w.given("disk"))
+	w.Inventory = broken{Inventory: w.Inventory, noAudit: true}
+	w.api = &wire.Server{}
+	w.Register(w.api)
+	want := failed("one.volume.delete", "User [6] : Not authorized to perform MANAGE VOLUME [0].", 0x0200, -1)
+	if got := w.raw(call("one.volume.delete", str(asBob), num(id))); normal(got) != normal(want) {
+		t.Errorf("answer %s", got)
+	}
+	if len(w.lost) != 1 || w.lost[0].By.User != "bob" || w.lost[0].Action != "delete" {
+		t.Errorf("lost: %+v", w.lost)
+	}
+	if got := w.raw(call("one.volume.delete", str(asAlice), num(id))); normal(got) != normal(done(id)) || len(w.lost) != 1 {
+		t.Errorf("answer %s, lost %+v", got, w.lost)
+	}
+}
+
+// A method that panics leaves a line too.
+func TestAuditOfAPanic(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.Inventory = broken{Inventory: w.Inventory, panics: true}
+	w.api = &wire.Server{}
+	w.Register(w.api)
+	if got := w.raw(call("one.volume.delete", str(asRoot), num(0))); !strings.Contains(got, "Internal error") {
+		t.Errorf("answer %s", got)
+	}
+	if list := w.deeds(); len(list) != 1 || list[0].Result != "it came to no end: see the log of onevolumed" {
+		t.Errorf("%+v", list)
+	}
+}
+
+// Nobody fills the disk with one call, or writes to an administrator's
+// terminal.
+func TestAuditOfLongAndDirtyText(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := w.given("disk")
+	c := w.client(asAlice)
+	w.wants(c.Rename(t.Context(), id, strings.Repeat("ü", 100_000)), onevolume.Allocate)
+	w.wants(c.Rename(t.Context(), id, "a\u009b31mred\u202e\n\x7fb"), onevolume.Allocate)
+	list := w.deeds()
+	if len(list) != 2 {
+		t.Fatalf("%+v", list)
+	}
+	for _, d := range list {
+		for _, text := range []string{d.Text, d.Result} {
+			if len(text) > 1024 || strings.ContainsAny(text, "\n\x1b\u009b\u202e\x7f") || !strings.Contains(strings.ToValidUTF8(text, "\x00"), text) {
+				t.Errorf("%d bytes: %q", len(text), text)
+			}
+		}
+		if d.From != "127.0.0.1" {
+			t.Errorf("from %q", d.From)
+		}
+	}
+	if !strings.HasSuffix(list[0].Text, "…") {
+		t.Errorf("what was cut does not show it: %q", list[0].Text[900:])
+	}
+}
