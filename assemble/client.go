@@ -19,9 +19,20 @@ func CLI() *cli.App {
 	return &cli.App{
 		In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
 		Terminal:     term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stderr.Fd())),
+		Width:        width(),
 		ReadPassword: readPassword,
 		Open:         openSession,
 	}
+}
+
+// width is how many columns the terminal at standard output has; 0 when there
+// is none.
+func width() int {
+	w, _, err := term.GetSize(int(os.Stdout.Fd()))
+	if err != nil {
+		return 0
+	}
+	return w
 }
 
 func readPassword(prompt string) (string, error) {

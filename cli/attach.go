@@ -38,6 +38,7 @@ func (a *App) attachCommand() *cobra.Command {
 	f.StringVar(&c.array, "array", "", "only a volume of that array")
 	f.BoolVar(&c.dryRun, "dry-run", false, "print the commands that would run on the host, and change nothing")
 	c.where.flags(f)
+	a.completeFlag(cmd, "volume", volumeNames)
 	return cmd
 }
 

@@ -31,9 +31,10 @@ func (a *App) change(done string, act func(cmd *cobra.Command, s *Session, id on
 
 func (a *App) deleteCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "delete <volume_id>",
-		Short: "Take a volume out of the inventory; its logical unit is left alone",
-		Args:  arguments("volume_id"),
+		Use:               "delete <volume_id>",
+		Short:             "Take a volume out of the inventory; its logical unit is left alone",
+		Args:              arguments("volume_id"),
+		ValidArgsFunction: a.complete(volumeNames),
 		RunE: a.change("deleted", func(cmd *cobra.Command, s *Session, id onevolume.VolumeID, _ []string) error {
 			return s.Daemon.Delete(cmd.Context(), id)
 		}),
@@ -42,9 +43,10 @@ func (a *App) deleteCommand() *cobra.Command {
 
 func (a *App) renameCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "rename <volume_id> <name>",
-		Short: "Give a volume another name",
-		Args:  arguments("volume_id", "name"),
+		Use:               "rename <volume_id> <name>",
+		Short:             "Give a volume another name",
+		Args:              arguments("volume_id", "name"),
+		ValidArgsFunction: a.complete(volumeNames),
 		RunE: a.change("renamed", func(cmd *cobra.Command, s *Session, id onevolume.VolumeID, args []string) error {
 			return s.Daemon.Rename(cmd.Context(), id, args[0])
 		}),
@@ -59,7 +61,8 @@ func (a *App) updateCommand() *cobra.Command {
 		Long: "Replaces the volume's own attributes, or adds to them with --append. Administrators may also give\n" +
 			"PORTALS, SIZE, ARRAY, UNIT_SERIAL, WWID, CHAP_USER, CHAP_SECRET, CHAP_USER_IN and CHAP_SECRET_IN\n" +
 			"while the volume is in no VM; these stay as they are when they are not given.",
-		Args: arguments("volume_id", "file"),
+		Args:              arguments("volume_id", "file"),
+		ValidArgsFunction: a.complete(volumeNames),
 		RunE: a.change("updated", func(cmd *cobra.Command, s *Session, id onevolume.VolumeID, args []string) error {
 			text, err := a.readText(args[0])
 			if err != nil {
@@ -74,10 +77,11 @@ func (a *App) updateCommand() *cobra.Command {
 
 func (a *App) chmodCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:     "chmod <volume_id> <octet>",
-		Short:   "Set a volume's permissions: use, manage and admin for owner, group and others",
-		Example: "  onevolume chmod disk1 644",
-		Args:    arguments("volume_id", "octet"),
+		Use:               "chmod <volume_id> <octet>",
+		Short:             "Set a volume's permissions: use, manage and admin for owner, group and others",
+		Example:           "  onevolume chmod disk1 644",
+		Args:              arguments("volume_id", "octet"),
+		ValidArgsFunction: a.complete(volumeNames),
 		RunE: a.change("permissions changed", func(cmd *cobra.Command, s *Session, id onevolume.VolumeID, args []string) error {
 			n, err := strconv.ParseUint(args[0], 8, 16)
 			if err != nil || n > 0o777 {

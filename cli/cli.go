@@ -34,6 +34,12 @@ type Daemon interface {
 	Attach(ctx context.Context, vm onevolume.VMID, volume onevolume.VolumeID, size onevolume.Size, template string) (onevolume.VolumeID, error)
 	Detach(ctx context.Context, vm onevolume.VMID, volume onevolume.VolumeID, template string) error
 	Operation(ctx context.Context, id int) (onevolume.Operation, []onevolume.Entry, error)
+	Resume(ctx context.Context, op int) (onevolume.VolumeID, error)
+	Abort(ctx context.Context, op int) (onevolume.VolumeID, error)
+	Recover(ctx context.Context, id onevolume.VolumeID, r onevolume.Recovery) error
+	History(ctx context.Context, h onevolume.History) ([]onevolume.Deed, error)
+	HistoryXML(ctx context.Context, h onevolume.History) (string, error)
+	Health(ctx context.Context) (onevolume.Health, error)
 }
 
 // Cloud is what the commands ask of oned.
@@ -69,6 +75,9 @@ type App struct {
 	// Terminal says whether a person sits at In and Err, to be asked and to
 	// be shown progress.
 	Terminal bool
+	// Width is how many columns the terminal at Out has; 0 when none is there.
+	// Text for people is folded at it, and never cut.
+	Width int
 	// ReadPassword asks for a password without echo.
 	ReadPassword func(prompt string) (string, error)
 	// Open finds the credentials and endpoints and makes a session. It makes
@@ -91,7 +100,7 @@ func (a *App) Main(ctx context.Context, args []string) int {
 	}
 	var quiet *quietError
 	if !errors.As(err, &quiet) {
-		a.explain(err)
+		a.complain(err)
 	}
 	return Failure
 }
@@ -99,8 +108,8 @@ func (a *App) Main(ctx context.Context, args []string) int {
 // quietError is an error whose text has been printed already.
 type quietError struct{ error }
 
-// explain prints an error and, on a line of its own, what to do.
-func (a *App) explain(err error) {
+// complain prints an error and, on a line of its own, what to do.
+func (a *App) complain(err error) {
 	fmt.Fprintln(a.Err, strings.TrimSpace(err.Error()))
 	if hint := onevolume.HintOf(err); hint != "" && !strings.Contains(err.Error(), hint) {
 		fmt.Fprintln(a.Err, "Hint: "+hint)
@@ -123,7 +132,8 @@ func (a *App) root() *cobra.Command {
 	flags.BoolVarP(&a.opts.Verbose, "verbose", "v", false, "say what is done, and how long it took")
 	root.Flags().BoolP("version", "V", false, "print the version")
 	root.AddCommand(a.createCommand(), a.listCommand(), a.showCommand(), a.deleteCommand(), a.renameCommand(),
-		a.updateCommand(), a.chmodCommand(), a.attachCommand(), a.detachCommand())
+		a.updateCommand(), a.chmodCommand(), a.attachCommand(), a.detachCommand(),
+		a.explainCommand(), a.resumeCommand(), a.abortCommand(), a.recoverCommand(), a.historyCommand())
 	return root
 }
 

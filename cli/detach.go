@@ -1,10 +1,8 @@
 package cli
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -32,6 +30,8 @@ func (a *App) detachCommand() *cobra.Command {
 		Example: "  onevolume detach 17 3\n  onevolume detach 17 disk1 --no-format --yes",
 		Args:    arguments("vm_id", "volume_id"),
 		RunE:    c.run,
+
+		ValidArgsFunction: a.completeAt(1, volumeNames),
 	}
 	f := cmd.Flags()
 	f.BoolVarP(&c.yes, "yes", "y", false, "do not ask")
@@ -56,9 +56,10 @@ func (c *detach) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	if !c.yes && !c.dryRun && !c.Terminal {
-		return onevolume.Errorf(onevolume.Invalid, "detach asks before it acts, and there is no terminal to ask at").
-			WithHint("say --yes in scripts")
+	if !c.yes && !c.dryRun {
+		if err := c.canAsk("detach"); err != nil {
+			return err
+		}
 	}
 	s, err := c.open()
 	if err != nil {
@@ -151,16 +152,7 @@ func (c *detach) ask(ctx context.Context, s *Session, id onevolume.VMID, volume 
 	default:
 		fmt.Fprintf(c.Err, "EVERYTHING ON IT IS OVERWRITTEN, an empty %s is made, and the volume is free for others.\n", leave)
 	}
-	fmt.Fprint(c.Err, "Detach it? (yes/no): ")
-	answer, err := bufio.NewReader(c.In).ReadString('\n')
-	switch strings.ToLower(strings.TrimSpace(answer)) {
-	case "y", "yes":
-		return nil
-	}
-	if err != nil {
-		fmt.Fprintln(c.Err)
-	}
-	return onevolume.Errorf(onevolume.Action, "Nothing was changed.")
+	return c.agree("Detach it?")
 }
 
 func (c *detach) detached(v *onevolume.Volume, id onevolume.VMID, leave onevolume.Leave, start time.Time) {

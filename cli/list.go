@@ -87,6 +87,10 @@ func (c *list) run(cmd *cobra.Command, args []string) error {
 		}
 		return err
 	}
+	health := func() (h onevolume.Health, ok bool) { return }
+	if !c.json && !c.csv {
+		health = askHealth(cmd.Context(), s)
+	}
 	volumes, err := s.Daemon.Pool(cmd.Context(), flag, -1, -1)
 	if err != nil {
 		return err
@@ -98,6 +102,11 @@ func (c *list) run(cmd *cobra.Command, args []string) error {
 		return c.printCSV(volumes)
 	}
 	c.printTable(volumes)
+	if h, ok := health(); ok {
+		for _, line := range footer(h, time.Now()) {
+			fmt.Fprintln(c.Err, line)
+		}
+	}
 	return nil
 }
 
@@ -194,6 +203,3 @@ func (a *App) printJSON(v any) error {
 	e.SetEscapeHTML(false)
 	return e.Encode(v)
 }
-
-// when prints a time as OpenNebula's tables do.
-func when(t time.Time) string { return t.Local().Format("01/02 15:04:05") }

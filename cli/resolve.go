@@ -41,3 +41,13 @@ func vmID(s string) (onevolume.VMID, error) {
 	}
 	return onevolume.VMID(n), nil
 }
+
+// operationID reads the id of an operation.
+func operationID(s string) (int, error) {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 {
+		return 0, onevolume.Errorf(onevolume.Invalid, "operation %q: not the number of an operation", s).
+			WithHint("onevolume show names the newest operation of a volume")
+	}
+	return n, nil
+}

@@ -23,6 +23,8 @@ func (a *App) showCommand() *cobra.Command {
 		Short: "Show a volume",
 		Args:  arguments("volume_id"),
 		RunE:  c.run,
+
+		ValidArgsFunction: a.complete(volumeNames),
 	}
 	f := cmd.Flags()
 	f.BoolVarP(&c.xml, "xml", "x", false, "print the XML document")
@@ -59,7 +61,7 @@ func (c *show) run(cmd *cobra.Command, args []string) error {
 	if v.Operation > 0 && (v.State.Moving() || v.State == onevolume.Failed) {
 		op, _, err := s.Daemon.Operation(ctx, v.Operation)
 		if err == nil {
-			c.printOperation(op)
+			c.printOperation(&v, op)
 		}
 	}
 	return nil
@@ -110,18 +112,25 @@ func (c *show) print(v *onevolume.Volume) {
 	}
 }
 
-// printOperation says who moves the volume now, or what went wrong.
-func (c *show) printOperation(op onevolume.Operation) {
+// printOperation says who moves the volume now, or what went wrong and what
+// to do.
+func (c *show) printOperation(v *onevolume.Volume, op onevolume.Operation) {
 	fmt.Fprintln(c.Out, "\nOPERATION")
 	c.line("ID", "%d", op.ID)
 	c.line("KIND", "%s", op.Kind)
 	c.line("STATUS", "%s", op.Status)
 	c.line("VM", "%d", op.VM.ID)
-	c.line("OWNER", "%s", op.Owner)
+	c.line("OWNER", "%s", owner(op.Owner))
 	c.line("STARTED", "%s", when(op.Started))
 	if op.Error != "" {
-		c.line("ERROR", "%s", op.Error)
+		c.line("ERROR", "%s", oneLine(op.Error))
 	}
+	if op.Status != onevolume.Parked || v.State != onevolume.Failed {
+		return
+	}
+	fmt.Fprintln(c.Out, "\nWAYS OUT, FOR AN ADMINISTRATOR")
+	c.hang(fmt.Sprintf("  onevolume explain %d  ", op.ID), "shows each step, and what failed")
+	c.ways(op)
 }
 
 func orDash(s string) string {

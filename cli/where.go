@@ -44,28 +44,40 @@ func (a *App) await(ctx context.Context, s *Session, id onevolume.VolumeID) (one
 	if err != nil {
 		return v, onevolume.Operation{}, err
 	}
-	begun := v.Operation
+	op, err := a.ended(ctx, s, v.Operation)
+	switch {
+	case err != nil:
+		return v, op, err
+	case op.Status == onevolume.Parked:
+		return v, op, parkedError(op)
+	case op.Status != onevolume.Done:
+		return v, op, onevolume.Errorf(onevolume.Action, "%s", op.Error).WithHint("see each step: onevolume explain %d", op.ID)
+	}
+	v, err = s.Daemon.Info(ctx, id)
+	return v, op, err
+}
+
+// ended waits until an operation runs no more.
+func (a *App) ended(ctx context.Context, s *Session, id int) (onevolume.Operation, error) {
 	for step := ""; ; {
-		op, journal, err := s.Daemon.Operation(ctx, begun)
+		op, journal, err := s.Daemon.Operation(ctx, id)
+		if ctx.Err() != nil {
+			return op, onevolume.Errorf(onevolume.Unknown, "operation %d goes on in onevolumed", id).
+				WithHint("see how it ends: onevolume explain %d", id)
+		}
 		if err != nil {
-			return v, op, err
+			return op, err
 		}
 		if n := len(journal); n > 0 && journal[n-1].Step != step {
 			step = journal[n-1].Step
 			a.say("%s: %s", op.Kind, step)
 		}
-		switch op.Status {
-		case onevolume.Done:
-			v, err = s.Daemon.Info(ctx, id)
-			return v, op, err
-		case onevolume.Undone, onevolume.Parked:
-			return v, op, onevolume.Errorf(onevolume.Action, "%s", op.Error)
+		if op.Status != onevolume.Running {
+			return op, nil
 		}
 		select {
 		case <-time.After(awaitPause):
 		case <-ctx.Done():
-			return v, op, onevolume.Errorf(onevolume.Unknown, "operation %d goes on in onevolumed", begun).
-				WithHint("see how it ends: onevolume show %d", id)
 		}
 	}
 }
