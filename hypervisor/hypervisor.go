@@ -26,6 +26,12 @@ type Driver interface {
 	// no such domain, Unreachable when the hypervisor does not answer.
 	Domain(ctx context.Context, h command.Host, vm onevolume.VM) (Domain, error)
 
+	// Domains lists all domains of the host with their disks, those that do
+	// not run too if the hypervisor keeps them; Slots are left out. The list
+	// may miss a domain that comes or goes meanwhile. Codes: Unreachable
+	// (the hypervisor does not answer), Refused.
+	Domains(ctx context.Context, h command.Host) ([]Domain, error)
+
 	// Plug makes the device at d.Source a disk of the domain, in one of
 	// dom.Slots, and returns the disk as the live domain then shows it. dom
 	// is as Domain gave it a moment ago; a slot that was taken meanwhile is

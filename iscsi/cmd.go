@@ -20,6 +20,7 @@ const (
 	NameLogin   = "iscsi-login"
 	NameRelease = "iscsi-release"
 	NameCheck   = "iscsi-check"
+	NameSurvey  = "iscsi-survey"
 )
 
 var (
@@ -28,6 +29,7 @@ var (
 	loginScript   = text("sysfs", "appear", "login")
 	releaseScript = text("sysfs", "appear", "release")
 	checkScript   = text("check")
+	surveyScript  = text("sysfs", "survey")
 )
 
 // text joins files of the scripts directory. Comments and indentation stay

@@ -135,7 +135,7 @@ func TestPath(t *testing.T) {
 
 var all = map[string]string{
 	NameLook: lookScript, NamePrepare: prepareScript, NameLogin: loginScript,
-	NameRelease: releaseScript, NameCheck: checkScript,
+	NameRelease: releaseScript, NameCheck: checkScript, NameSurvey: surveyScript,
 }
 
 func TestScriptsParse(t *testing.T) {

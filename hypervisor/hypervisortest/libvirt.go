@@ -17,6 +17,9 @@ func (m *Memory) virsh(c command.Cmd) (command.Result, bool) {
 	if c.Name == "disks of all domains" {
 		return m.allDisks(c.Args[2:]), true
 	}
+	if c.Name == "all domains" {
+		return m.allDomains(c.Args), true
+	}
 	if len(c.Argv) < 5 || c.Argv[0] != "virsh" {
 		return command.Result{}, false
 	}
@@ -249,6 +252,23 @@ func (m *Memory) allDisks(paths []string) command.Result {
 			fmt.Fprintf(&b, "%s %s\n", device, p)
 		}
 	}
+	return command.Result{Stdout: []byte(b.String())}
+}
+
+// allDomains answers the script that lists all domains.
+func (m *Memory) allDomains(args []string) command.Result {
+	if len(args) != 2 || args[0] == "" || args[1] != "self" {
+		m.t.Errorf("the domains are not asked for as expected: %q", args)
+	}
+	if m.down != "" {
+		return command.Result{Stderr: []byte(m.down), Code: 1}
+	}
+	var b strings.Builder
+	for _, d := range m.domains {
+		d.seen()
+		fmt.Fprintf(&b, "%s\n%s\n", d.State, m.render(d))
+	}
+	b.WriteString("end\n")
 	return command.Result{Stdout: []byte(b.String())}
 }
 

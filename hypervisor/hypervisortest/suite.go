@@ -74,6 +74,7 @@ func Run(t *testing.T, fixture func(t *testing.T) Fixture) {
 		{"guest that lets go while we wait", (*suite).letsGo},
 		{"domain that left", (*suite).gone},
 		{"users", (*suite).users},
+		{"all domains", (*suite).domains},
 		{"dry run", (*suite).dryRun},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(&suite{t, t.Context(), fixture(t)}) })

@@ -2,6 +2,7 @@ package hypervisortest
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -122,6 +123,50 @@ func (s *suite) users() {
 	}
 	if got := ask("", s.Sources[1], s.Sources[0]); got != dom.Name {
 		s.Errorf("either device is used by %q", got)
+	}
+}
+
+// domains are what Domain tells of each, without free places.
+func (s *suite) domains() {
+	all := func() []hypervisor.Domain {
+		list, err := s.Driver.Domains(s.ctx, s.Host)
+		if err != nil {
+			s.Fatal("Domains:", err)
+		}
+		return list
+	}
+	of := func(uuid string) (found []hypervisor.Domain) {
+		for _, d := range all() {
+			if d.UUID == uuid {
+				found = append(found, d)
+			}
+		}
+		return found
+	}
+	same := func(vm onevolume.VM) {
+		dom, err := s.Driver.Domain(s.ctx, s.Host, vm)
+		if err != nil {
+			s.Fatal("Domain:", err)
+		}
+		got := of(dom.UUID)
+		if len(got) != 1 || got[0].Name != dom.Name || got[0].Running != dom.Running || got[0].State != dom.State ||
+			!slices.Equal(got[0].Disks, dom.Disks) || len(got[0].Slots) > 0 {
+			s.Errorf("Domains tells %+v, Domain %+v", got, dom)
+		}
+	}
+	same(s.VM)
+	s.mustPlug(hypervisor.Disk{Source: s.Sources[0], Serial: serial})
+	s.mustPlug(hypervisor.Disk{Source: s.Sources[1], Serial: other})
+	same(s.VM)
+	if s.Stopped != (onevolume.VM{}) {
+		same(s.Stopped)
+	}
+	if s.Remove != nil {
+		uuid, before := s.lookup().UUID, len(all())
+		s.Remove(s.T)
+		if len(of(uuid)) > 0 || len(all()) != before-1 {
+			s.Errorf("a domain that left is still among %+v", all())
+		}
 	}
 }
 

@@ -247,3 +247,36 @@ func FuzzUsersOf(f *testing.F) {
 	f.Add("Domain: 'one-17'\n  block.0.path=/dev/sda\n--\n8:0 /dev/sda\n", "/dev/sda")
 	f.Fuzz(func(t *testing.T, out, path string) { usersOf(out, "", []string{path}) })
 }
+
+func TestParseDomains(t *testing.T) {
+	one := "running (unpaused)\n" + strings.TrimSpace(string(recorded(t, "dumpxml").Stdout)) + "\n"
+	off := string(recorded(t, "look-shutoff").Stdout)
+	off = off[strings.Index(off, "shut off"):]
+	list, err := parseDomains([]byte(one + "running (booted)\n" + "\n" + off + "paused (user)\nend\n"))
+	if err != nil || len(list) != 2 || !list[0].Running || list[1].Running || list[1].State != "shut off (unknown)" || list[0].State != "running (unpaused)" {
+		t.Errorf("%+v, %v", list, err)
+	}
+	if list, err := parseDomains([]byte("end\n")); err != nil || len(list) != 0 {
+		t.Errorf("%+v, %v", list, err)
+	}
+	for n := range len(one) {
+		if list, err := parseDomains([]byte(one[:n] + "end\n")); err == nil && len(list) > 0 {
+			t.Fatalf("cut after %q: %+v", one[max(0, n-20):n], list)
+		}
+		if _, err := parseDomains([]byte(one[:n])); err == nil {
+			t.Fatalf("cut after %q is taken for whole", one[max(0, n-20):n])
+		}
+	}
+}
+
+func FuzzParseDomains(f *testing.F) {
+	f.Add([]byte("running (booted)\n<domain id='1'>\n<name>a</name><uuid>c6661111-7422-4ea3-bbef-470a262cb67b</uuid>\n</domain>\nend\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		list, err := parseDomains(data)
+		for _, d := range list {
+			if err != nil || d.Name == "" || d.UUID == "" || len(d.Slots) > 0 {
+				t.Errorf("%+v, %v", d, err)
+			}
+		}
+	})
+}

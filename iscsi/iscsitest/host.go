@@ -23,6 +23,7 @@ type Host struct {
 	lastSID  int
 	count    int
 	faults   map[int]Fault
+	named    string // the initiator's name when iscsid starts next
 
 	// What is wrong with the host. Set before use, or under Change.
 	State State
@@ -38,6 +39,12 @@ type State struct {
 	LateUnit int                 // so many scans do not find a unit
 	Holders  map[string][]string // by disk name: lines as the kernel would show
 	Wipe     string              // "WORD TEXT" with which wiping fails halfway
+	// Stale are names under /dev/disk/by-path that lead to no disk: "link" or
+	// "file" by path.
+	Stale map[string]string
+	// Initiator is the host's own name, and Machine the machine that it is,
+	// where these are not its own.
+	Initiator, Machine string
 }
 
 // Fault is what happens to one command.
@@ -99,6 +106,9 @@ func (h *Host) Handle(c command.Cmd) (command.Result, error) {
 	h.array.mu.Lock()
 	defer h.array.mu.Unlock()
 	do := h.script(c.Name)
+	if do == nil {
+		do = h.argv(c.Argv)
+	}
 	if do == nil {
 		return command.Result{}, commandtest.ErrUnknown
 	}

@@ -35,6 +35,8 @@ func (h *Host) script(name string) func(command.Cmd) command.Result {
 		return run((*answer).login)
 	case iscsi.NameRelease:
 		return run((*answer).release)
+	case iscsi.NameSurvey:
+		return h.survey
 	case blockdev.NameWipe, blockdev.NameFormat:
 		return h.wipe
 	}
@@ -109,23 +111,29 @@ func (a *answer) disk(s *session) {
 	if d == nil {
 		return
 	}
-	a.say("device %d %d:0:0:%d %s", s.id, s.host, a.lun, d.name)
-	ro := 0
-	if d.seen.ReadOnly {
-		ro = 1
-	}
-	a.say("size %d\nro %d\ndev %s\nstate running\nwwid %s", d.seen.Size/512, ro, d.number(), d.seen.Identity.WWID)
-	if d.seen.Identity.Serial != "" {
-		a.say("pg80 %s", page80(d.seen.Identity.Serial))
-	}
-	if link := a.h.link(s, a.lun); link != "" {
-		a.say("link %s", link)
-	}
+	a.facts(s)
 	if a.h.State.NoGroup {
 		fmt.Fprintf(&a.err, "dd: failed to open '/dev/%s': Permission denied\n", d.name)
 		a.say("read 1")
 	} else {
 		a.say("read 0")
+	}
+}
+
+// facts are what sysfs, udev and the kernel's tables say of a disk.
+func (a *answer) facts(s *session) {
+	d := s.disks[a.lun]
+	a.say("device %d %d:0:0:%d %s", s.id, s.host, a.lun, d.name)
+	ro := 0
+	if d.seen.ReadOnly {
+		ro = 1
+	}
+	a.say("size %d\nro %d\ndev %s\nstate %s\nwwid %s", d.seen.Size/512, ro, d.number(), a.h.condition(s), d.seen.Identity.WWID)
+	if d.seen.Identity.Serial != "" {
+		a.say("pg80 %s", page80(d.seen.Identity.Serial))
+	}
+	if link := a.h.link(s, a.lun); link != "" {
+		a.say("link %s", link)
 	}
 	for _, line := range a.h.State.Holders[d.name] {
 		a.say("%s", line)
@@ -239,7 +247,7 @@ func (a *answer) attempt(portal onevolume.Portal) *session {
 		a.say("made %d", s.id)
 		return s
 	case 19, 24:
-		a.say("initiator iqn.2026-11.test:%s", a.h.name)
+		a.say("initiator %s", a.h.initiator())
 	}
 	return nil
 }
@@ -300,4 +308,15 @@ func (a *answer) takeOff(id int, mode string) (kept, stopped bool) {
 	}
 	a.h.sessions = slices.Delete(a.h.sessions, i, i+1)
 	return false, false
+}
+
+// condition is the kernel's word for the disks of a session.
+func (h *Host) condition(s *session) string {
+	switch s.state {
+	case "LOGGED_IN":
+		return "running"
+	case "FREE":
+		return "transport-offline"
+	}
+	return "blocked"
 }
