@@ -100,6 +100,10 @@ type cloud struct {
 	mu    sync.Mutex
 	units map[onevolume.VolumeID]*iscsitest.Unit
 	known map[onevolume.VolumeID]known
+	// quiet leaves out what is asked after each call, while a scene is set.
+	quiet bool
+	// still are volumes that nobody changes: they are read at the end alone.
+	still map[onevolume.VolumeID]bool
 	// strangers are targets that somebody else logged a host in to.
 	strangers []onevolume.IQN
 }
@@ -108,7 +112,7 @@ type cloud struct {
 func newCloud(t testing.TB, g *ground) *cloud {
 	c := &cloud{TB: t, ground: g, net: commandtest.NewNet(t), array: iscsitest.NewArray(t),
 		service: &inventory.Service{Store: g.db}, units: map[onevolume.VolumeID]*iscsitest.Unit{},
-		vms: map[onevolume.VMID]onevolume.VM{}, known: map[onevolume.VolumeID]known{}}
+		vms: map[onevolume.VMID]onevolume.VM{}, still: map[onevolume.VolumeID]bool{}, known: map[onevolume.VolumeID]known{}}
 	g.clouds++
 	c.number = g.clouds
 	for _, name := range []string{"host01", "host02"} {

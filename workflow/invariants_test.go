@@ -58,10 +58,13 @@ func (c *cloud) invariants(when string, changed, settled bool) {
 	c.Helper()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.quiet && !settled {
+		return
+	}
 	plugged := c.plugged()
 	busy := map[onevolume.IQN]bool{} // targets of which a volume is in use
 	for id, unit := range c.units {
-		if changed || c.known[id].v.ID != id {
+		if settled || changed && !c.still[id] || c.known[id].v.ID != id {
 			c.known[id] = c.look(id)
 		}
 		v := c.known[id].v

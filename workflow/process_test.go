@@ -48,7 +48,7 @@ type process struct {
 	noDB   bool
 	conns  []command.Host
 	before func(n int, call string) // when set, is told of each call
-	writes int                      // to the journal, so far
+	writes []string                 // to the journal, so far
 	crash  crash                    // around one of them
 }
 
@@ -143,8 +143,8 @@ func (p *process) writing(call string) int {
 	if call == "record" {
 		return 0
 	}
-	p.writes++
-	return p.writes
+	p.writes = append(p.writes, call)
+	return len(p.writes)
 }
 
 // dies ends the process if it is to crash before, or after, the write of this
