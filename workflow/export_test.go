@@ -16,9 +16,9 @@ type Step struct {
 // StepsOf lists the steps of an operation.
 func StepsOf(kind onevolume.Kind, leave onevolume.Leave) []Step {
 	r := &run{Engine: &Engine{}, op: onevolume.Operation{Kind: kind, Leave: leave}}
-	steps := r.attachSteps()
-	if kind == onevolume.Detach {
-		steps = r.detachSteps()
+	steps, err := r.steps()
+	if err != nil {
+		panic(err) // a test asks for what there is not
 	}
 	var list []Step
 	for _, s := range steps {

@@ -134,6 +134,7 @@ type point struct {
 	stander  onevolume.Volume
 	first    *process // who runs it
 	err      error    // what the caller was told
+	reason   string   // is in the reason of an ERROR
 	alive    *server  // who is there afterwards
 	last     *process // the newest of these
 	restarts int
@@ -151,7 +152,7 @@ func (tb *table) point(of int, what, at string) (*point, bool) {
 	}
 	tb.tried++
 	c := newCloud(tb.T, tb.ground)
-	pt := &point{cloud: c, tb: tb, what: what, at: at}
+	pt := &point{cloud: c, tb: tb, what: what, at: at, reason: "the test:"}
 	vm, v := c.vm(c.hosts[0], hypervisortest.Domain{}), c.volume(1, 1)
 	stander := c.volume(2, 1)
 	c.quiet, c.still[stander.ID] = true, true
@@ -266,7 +267,7 @@ func (pt *point) judge(want onevolume.State) {
 		pt.nowhere(got)
 		outcome = "nothing left, " + outcome
 	case onevolume.Failed:
-		if !strings.Contains(got.Reason, "the test:") || pt.operation(got.ID).Status != onevolume.Parked {
+		if !strings.Contains(got.Reason, pt.reason) || pt.operation(got.ID).Status != onevolume.Parked {
 			pt.Errorf("%s at %s: in ERROR with the reason %q", pt.what, pt.at, got.Reason)
 		}
 		outcome = "parked, ERROR with its reason"

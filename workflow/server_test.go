@@ -93,3 +93,18 @@ func (s mortalStore) TakeOver(ctx context.Context, ref onevolume.OperationRef, o
 	})
 	return op, err
 }
+
+func (s mortalStore) Operation(ctx context.Context, id int) (onevolume.Operation, error) {
+	if s.p.gone() {
+		return onevolume.Operation{}, errDead
+	}
+	return s.Store.Operation(ctx, id)
+}
+
+func (s mortalStore) Reopen(ctx context.Context, id int, way onevolume.Way, owner string, lease time.Duration) (op onevolume.Operation, err error) {
+	err = mortalLedger{s.p, nil}.call("reopen", func() error {
+		op, err = s.Store.Reopen(ctx, id, way, owner, lease)
+		return err
+	})
+	return op, err
+}

@@ -1,0 +1,196 @@
+package workflow_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"onevolume"
+	"onevolume/workflow"
+)
+
+// trouble is what parks an act: a Do that fails, and where there is a way
+// back an Undo that fails on it.
+type trouble struct {
+	i        int // the step whose Do fails
+	do, undo fault
+}
+
+func (p trouble) String() string {
+	if p.undo.step == "" {
+		return fmt.Sprintf("step %s: %s", p.do.step, &p.do)
+	}
+	return fmt.Sprintf("step %s: %s, as %s %s", p.undo.step, &p.undo, p.do.step, strings.TrimPrefix(p.do.String(), "Do "))
+}
+
+// faults makes it happen, once.
+func (p trouble) faults() (list []*fault) {
+	do, undo := p.do, p.undo
+	if undo.step == "" {
+		return []*fault{&do}
+	}
+	return []*fault{&do, &undo}
+}
+
+// troubles lists all that park the act.
+func (tb *table) troubles() (list []trouble) {
+	steps := tb.act.steps()
+	for i := tb.act.noReturn() + 1; i < len(steps); i++ {
+		for _, after := range []bool{false, true} {
+			list = append(list, trouble{i: i, do: fault{step: steps[i].Name, after: after, err: errPermanent}})
+		}
+	}
+	tb.eachUndo(func(i, j int) {
+		for _, do := range []bool{false, true} {
+			for _, undo := range []bool{false, true} {
+				p := trouble{i: i, do: fault{step: steps[i].Name, after: do, err: errPermanent},
+					undo: fault{step: steps[j].Name, undo: true, after: undo, err: errPermanent}}
+				if tb.act.afterUndoFailure(&p.do, &p.undo) == onevolume.Failed {
+					list = append(list, p)
+				}
+			}
+		}
+	})
+	return list
+}
+
+// letGo says whether the guest has let go of the disk of a parked detach.
+func (p trouble) letGo(a act) bool {
+	return a.kind == onevolume.Detach && (p.i > a.noReturn() || p.do.after)
+}
+
+// TestParkedAtEachPoint parks the act wherever it can be parked. Then it is
+// resumed; aborted; or resumed in vain and then aborted. What cannot be taken
+// back stays parked, and can still be resumed.
+func TestParkedAtEachPoint(t *testing.T) {
+	eachTable(t, func(tb *table) {
+		list := tb.troubles()
+		for _, p := range list {
+			tb.parked(p, "resumed", func(pt *point) { pt.reopen(onevolume.Forward, nil, tb.act.goal()) })
+			tb.parked(p, "aborted", func(pt *point) { pt.abort(p) })
+			tb.parked(p, "resumed in vain, then aborted", func(pt *point) {
+				pt.reopen(onevolume.Forward, faulty(p.faults()...), onevolume.Failed)
+				pt.abort(p)
+			})
+		}
+		n, u := len(tb.act.steps())-1-tb.act.noReturn(), 0
+		tb.eachUndo(func(int, int) { u++ })
+		want := 2*max(n, 0) + 4*u
+		if tb.act.kind == onevolume.Detach {
+			want -= u // where the Undo sees that there is no way back
+		}
+		tb.counted("what parks it", len(list), want)
+	})
+}
+
+// parked parks the act and has something done about it.
+func (tb *table) parked(p trouble, what string, then func(*point)) {
+	tb.Helper()
+	pt, ok := tb.point(1, "parked, then "+what, p.String())
+	if !ok {
+		return
+	}
+	pt.park(p)
+	then(pt)
+}
+
+// park brings the act to where it is parked.
+func (pt *point) park(p trouble) {
+	pt.Helper()
+	faults := p.faults()
+	pt.run(faulty(faults...))
+	pt.settle()
+	pt.hit(faults...)
+	if got := pt.read(pt.v.ID); got.State != onevolume.Failed {
+		pt.Fatalf("%s: the volume is %s (%s)", p, got.State, got.Reason)
+	}
+}
+
+// reopen has a server carry the parked operation on, the way given, and
+// judges that. Whatever dies meanwhile is followed by another.
+func (pt *point) reopen(way onevolume.Way, prepare func(*process, *workflow.Engine), want onevolume.State) {
+	pt.Helper()
+	op := pt.operation(pt.v.ID)
+	pt.ask(way, op, prepare)
+	pt.first = pt.last
+	if pt.first.gone() && pt.operation(pt.v.ID).Status == onevolume.Parked && pt.operation(pt.v.ID).Generation == op.Generation {
+		pt.ask(way, op, nil) // the first never came to it, so one asks again
+	}
+	pt.settle()
+	pt.judge(want)
+}
+
+func (pt *point) ask(way onevolume.Way, op onevolume.Operation, prepare func(*process, *workflow.Engine)) {
+	pt.Helper()
+	s := pt.serve(prepare)
+	do := s.Daemon.Resume
+	if way == onevolume.Back {
+		do = s.Abort
+	}
+	if err := do(pt.Context(), root, op.ID); err != nil && !s.gone() {
+		pt.Errorf("%s at %s: %s: %v", pt.what, pt.at, way, err)
+	}
+	synctest.Wait()
+	pt.bury()
+}
+
+// abort has the parked operation taken back. A detach whose guest has let go
+// stays parked and says so, and can be resumed.
+func (pt *point) abort(p trouble) {
+	pt.Helper()
+	if !p.letGo(pt.tb.act) {
+		pt.reopen(onevolume.Back, nil, pt.tb.act.prior())
+		return
+	}
+	pt.reason = "cannot be taken back any more"
+	pt.reopen(onevolume.Back, nil, onevolume.Failed)
+	pt.what += ", then resumed"
+	pt.reopen(onevolume.Forward, nil, pt.tb.act.goal())
+}
+
+// TestCrashWhileReopened has the server that resumes or aborts a parked act
+// die before each of its writes, and after it.
+func TestCrashWhileReopened(t *testing.T) {
+	eachTable(t, func(tb *table) {
+		for _, p := range tb.troubles() {
+			if p.do.after || p.undo.after {
+				continue // what differs is on the host, and tried above
+			}
+			for _, way := range []onevolume.Way{onevolume.Forward, onevolume.Back} {
+				want := tb.act.goal()
+				if way == onevolume.Back {
+					want = tb.act.prior()
+					if p.letGo(tb.act) {
+						want = onevolume.Failed
+					}
+				}
+				for n := 1; tb.reopenedAndCrashed(p, way, n, want); n++ {
+				}
+			}
+		}
+	})
+}
+
+// reopenedAndCrashed says whether there was such a write.
+func (tb *table) reopenedAndCrashed(p trouble, way onevolume.Way, n int, want onevolume.State) bool {
+	tb.Helper()
+	for _, after := range []bool{false, true} {
+		at := crash{n, after}
+		pt, _ := tb.point(always, fmt.Sprintf("parked, then %s, and a crash", way), p.String())
+		if want == onevolume.Failed {
+			pt.reason = "cannot be taken back any more"
+		}
+		pt.park(p)
+		var served *process
+		pt.reopen(way, func(p *process, _ *workflow.Engine) {
+			served = p
+			p.crash = at
+			pt.at += ", " + fmt.Sprint(at)
+		}, want)
+		if !served.gone() {
+			return false
+		}
+	}
+	return true
+}
