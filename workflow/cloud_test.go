@@ -100,8 +100,6 @@ type cloud struct {
 	mu    sync.Mutex
 	units map[onevolume.VolumeID]*iscsitest.Unit
 	known map[onevolume.VolumeID]known
-	// quiet leaves out what is asked after each call, while a scene is set.
-	quiet bool
 	// still are volumes that nobody changes: they are read at the end alone.
 	still map[onevolume.VolumeID]bool
 	// strangers are targets that somebody else logged a host in to.

@@ -58,9 +58,6 @@ func (c *cloud) invariants(when string, changed, settled bool) {
 	c.Helper()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.quiet && !settled {
-		return
-	}
 	plugged := c.plugged()
 	busy := map[onevolume.IQN]bool{} // targets of which a volume is in use
 	for id, unit := range c.units {

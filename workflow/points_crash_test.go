@@ -135,13 +135,14 @@ func (tb *table) crashTwice(when string, first, second crash, writes int, troubl
 	pt.judge(want)
 }
 
-// share is which part of the second crashes is tried: one of so many. The
-// acts that differ from another one by a single command on a host get fewer.
+// share is which part of the points is tried that are many: one of so many.
+// The acts that differ from another one by a single command on a host get
+// fewer.
 func (tb *table) share() int {
 	if tb.act.leave == onevolume.LeaveExt4 || tb.act.leave == onevolume.LeaveXFS {
-		return 7
+		return 11
 	}
-	return 1
+	return 3
 }
 
 // foresee says, after the first has died, what the act must come to and how

@@ -87,7 +87,7 @@ func TestParkedAtEachPoint(t *testing.T) {
 // parked parks the act and has something done about it.
 func (tb *table) parked(p trouble, what string, then func(*point)) {
 	tb.Helper()
-	pt, ok := tb.point(1, "parked, then "+what, p.String())
+	pt, ok := tb.point(tb.share(), "parked, then "+what, p.String())
 	if !ok {
 		return
 	}
@@ -164,6 +164,9 @@ func TestCrashWhileReopened(t *testing.T) {
 					if p.letGo(tb.act) {
 						want = onevolume.Failed
 					}
+				}
+				if !tb.turn(tb.share()) {
+					continue
 				}
 				for n := 1; tb.reopenedAndCrashed(p, way, n, want); n++ {
 				}

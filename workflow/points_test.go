@@ -10,6 +10,7 @@ import (
 
 	"onevolume"
 	"onevolume/hypervisor/hypervisortest"
+	"onevolume/iscsi"
 	"onevolume/workflow"
 )
 
@@ -155,18 +156,39 @@ func (tb *table) point(of int, what, at string) (*point, bool) {
 	pt := &point{cloud: c, tb: tb, what: what, at: at, reason: "the test:"}
 	vm, v := c.vm(c.hosts[0], hypervisortest.Domain{}), c.volume(1, 1)
 	stander := c.volume(2, 1)
-	c.quiet, c.still[stander.ID] = true, true
-	c.must(attachRequest(vm, stander))
-	c.write(stander)
+	c.still[stander.ID] = true
+	c.plant(vm, stander, 0)
 	pt.req = attachRequest(vm, v)
 	if tb.act.kind == onevolume.Detach {
-		c.must(pt.req)
-		c.write(v)
+		c.plant(vm, v, 1)
 		pt.req = detachRequest(vm, v, tb.act.leave)
 	}
-	c.quiet = false
 	pt.v, pt.stander = c.read(v.ID), c.read(stander.ID)
 	return pt, true
+}
+
+// plant has a VM have a volume, as an attach would leave it, and the guest's
+// data on it. The number tells the VM's disks apart.
+func (c *cloud) plant(vm onevolume.VM, v onevolume.Volume, number int) {
+	c.Helper()
+	m := c.machine(vm.Host)
+	m.iscsi.Login(v.Target)
+	d := hypervisortest.Disk{Address: fmt.Sprintf("0:0:%d:0", 255-number)}
+	d.Source, d.Bus, d.Serial = iscsi.New(iscsi.Options{}).Path(v.Target), "scsi", onevolume.Serial(v.ID)
+	d.Target = "sdi" + string(rune('v'-number))
+	m.virt.Edit(vm.DeployID, func(dom *hypervisortest.Domain) { dom.Disks = append(dom.Disks, d) })
+	r := attachRequest(vm, v)
+	r.Owner, r.Lease = "plant", limit.Lease
+	op, _, err := c.db.Reserve(c.Context(), root, r)
+	if err != nil {
+		c.Fatal(err)
+	}
+	err = c.db.Finish(c.Context(), op.Ref(), onevolume.Ending{Status: onevolume.Done, State: onevolume.Attached, Note: onevolume.Note{
+		Host: vm.Host, Device: d.Target, Source: d.Source, Serial: d.Serial, Identity: c.units[v.ID].Identity}})
+	if err != nil {
+		c.Fatal(err)
+	}
+	c.write(v)
 }
 
 // run has the act begun by who shall run it, as prepare made them.
