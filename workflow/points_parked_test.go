@@ -158,42 +158,61 @@ func TestCrashWhileReopened(t *testing.T) {
 				continue // what differs is on the host, and tried above
 			}
 			for _, way := range []onevolume.Way{onevolume.Forward, onevolume.Back} {
-				want := tb.act.goal()
-				if way == onevolume.Back {
-					want = tb.act.prior()
-					if p.letGo(tb.act) {
-						want = onevolume.Failed
-					}
+				writes := tb.reopenWrites(p, way)
+				for n := 1; n <= writes; n++ {
+					tb.crashReopened(p, way, crash{n, false}, true)
+					tb.crashReopened(p, way, crash{n, true}, true)
 				}
-				if !tb.turn(tb.share()) {
-					continue
-				}
-				for n := 1; tb.reopenedAndCrashed(p, way, n, want); n++ {
-				}
+				tb.crashReopened(p, way, crash{writes + 1, false}, false) // one write more does not exist
 			}
 		}
 	})
 }
 
-// reopenedAndCrashed says whether there was such a write.
-func (tb *table) reopenedAndCrashed(p trouble, way onevolume.Way, n int, want onevolume.State) bool {
-	tb.Helper()
-	for _, after := range []bool{false, true} {
-		at := crash{n, after}
-		pt, _ := tb.point(always, fmt.Sprintf("parked, then %s, and a crash", way), p.String())
-		if want == onevolume.Failed {
-			pt.reason = "cannot be taken back any more"
-		}
-		pt.park(p)
-		var served *process
-		pt.reopen(way, func(p *process, _ *workflow.Engine) {
-			served = p
-			p.crash = at
-			pt.at += ", " + fmt.Sprint(at)
-		}, want)
-		if !served.gone() {
-			return false
+// reopenWrites is how often the journal is written to by whoever reopens a
+// parked act: once for that, as often as the steps or the undos need, and
+// once to end it.
+func (tb *table) reopenWrites(p trouble, way onevolume.Way) int {
+	switch {
+	case way == onevolume.Forward:
+		return 1 + len(tb.act.steps()) + 1 + 1
+	case p.letGo(tb.act):
+		return 1 + 1
+	}
+	stuck := 0 // the step whose undo failed
+	for i, s := range tb.act.steps() {
+		if s.Name == p.undo.step {
+			stuck = i
 		}
 	}
-	return true
+	return 1 + tb.act.undos(stuck) + 1 + 1
+}
+
+// crashReopened crashes at one of these writes. there says whether it exists.
+func (tb *table) crashReopened(p trouble, way onevolume.Way, at crash, there bool) {
+	tb.Helper()
+	pt, ok := tb.point(tb.share(), fmt.Sprintf("parked, then %s, and a crash", way), p.String())
+	if !ok {
+		return
+	}
+	want := tb.act.goal()
+	if way == onevolume.Back {
+		want = tb.act.prior()
+		if p.letGo(tb.act) {
+			want, pt.reason = onevolume.Failed, "cannot be taken back any more"
+		}
+	}
+	pt.park(p)
+	var served *process
+	step := pt.at
+	pt.reopen(way, func(p *process, _ *workflow.Engine) {
+		served, p.crash = p, at
+		pt.at = fmt.Sprintf("%s, write %d", step, at.at)
+		if at.after {
+			pt.at += " is done"
+		}
+	}, want)
+	if served.gone() != there {
+		pt.Errorf("%s: died %v, want %v", pt.at, served.gone(), there)
+	}
 }
