@@ -162,8 +162,11 @@ func (c *explain) print(t *story) {
 	} else {
 		line("ENDED", "%s, after %s", exactly(op.Ended), span(op.Ended.Sub(op.Started)))
 	}
-	if op.Way != onevolume.Decide {
-		line("WAY", "%s, by an administrator's word", op.Way)
+	switch op.Way {
+	case onevolume.Forward:
+		line("WAY", "forward: an administrator had it resumed")
+	case onevolume.Back:
+		line("WAY", "back: an administrator had it aborted")
 	}
 	if v := t.volume; v != nil {
 		line("VOLUME NOW", "%s", whereabouts(v))
@@ -213,16 +216,16 @@ func (c *explain) advise(t *story) {
 		c.hang("", fmt.Sprintf("\nNothing is to be done about it any more: the volume is %s, and operation %d came after it.", t.volume.State, t.volume.Operation))
 		return
 	}
-	fmt.Fprintln(c.Out, "\nWHAT TO DO")
+	fmt.Fprintln(c.Out, "\nWHAT TO DO, FOR AN ADMINISTRATOR")
 	c.hang("", "It could neither be completed nor taken back, so onevolumed left everything as it is. Put right what the error names, then one of:")
-	c.ways(op)
+	c.ways(waysOut(op))
 	c.hang("", "Each looks at the host before it acts, and ends here again when it cannot go on. Only when neither can help, and you have seen on the host what is true: "+
 		fmt.Sprintf("onevolume recover --status STATUS %d", op.Volume))
 }
 
 // ways lists what to do about a parked operation, as commands to type.
-func (a *App) ways(op onevolume.Operation) {
-	list, width := waysOut(op), 0
+func (a *App) ways(list [][2]string) {
+	width := 0
 	for _, w := range list {
 		width = max(width, len(w[0]))
 	}

@@ -28,7 +28,7 @@ func (a *App) historyCommand() *cobra.Command {
 		Long: "Newest first: every change that was asked for, those that were refused too, and what onevolumed did by itself.\n" +
 			"Administrators see everything, others what they asked for and what was done to volumes they may manage.\n" +
 			"Nothing is ever taken off the list. FROM is the address that the call came from (a proxy's, behind one) or the\n" +
-			"process that acted by itself. The table shortens long requests; --csv, -j and -x have all of them.",
+			"process that acted by itself. The table shortens long texts; --csv, -j and -x have them whole.",
 		Example: "  onevolume history\n  onevolume history disk1\n  onevolume history vm 17 --last 10\n  onevolume history user alice --csv",
 		Args:    cobra.MaximumNArgs(2),
 		RunE:    c.run,
@@ -181,7 +181,8 @@ func (s *Session) uid(ctx context.Context, ref string) (int, error) {
 }
 
 // deedColumn is one of the table, laid out as list's are. A cell is cut at
-// most, when that is set; the last is neither cut nor filled up.
+// most, when that is set; the last is cut where the terminal ends, if there is
+// one.
 type deedColumn struct {
 	name  string
 	width int
@@ -201,7 +202,7 @@ func deedColumns() []deedColumn {
 		{"ID", 4, false, 0, func(d *onevolume.Deed) string { return strconv.Itoa(d.ID) }},
 		{"TIME", 19, true, 0, func(d *onevolume.Deed) string { return exactly(d.Time) }},
 		{"USER", 8, true, 16, func(d *onevolume.Deed) string { return d.By.User }},
-		{"FROM", 9, true, 39, func(d *onevolume.Deed) string { return owner(d.From) }},
+		{"FROM", 9, true, 39, func(d *onevolume.Deed) string { return d.From }},
 		{"ACTION", 9, true, 0, func(d *onevolume.Deed) string { return d.Action }},
 		{"VOLUME", 6, false, 0, func(d *onevolume.Deed) string { return number(int(d.Volume), d.Volume < 0) }},
 		{"VM", 4, false, 0, func(d *onevolume.Deed) string { return number(int(d.VM), d.VM < 0) }},
@@ -216,12 +217,23 @@ func (c *history) printTable(deeds []onevolume.Deed) {
 	rows := make([][]string, len(deeds))
 	for i := range deeds {
 		for j := range cols {
-			text := []rune(oneLine(cols[j].cell(&deeds[i])))
-			if most := cols[j].most; most > 0 && len(text) > most {
-				text = append(text[:most-1], '…')
+			cell := oneLine(cols[j].cell(&deeds[i]))
+			if cols[j].name == "FROM" {
+				cell, _, _ = strings.Cut(cell, " ") // of a process the program and host alone
 			}
-			cols[j].width = max(cols[j].width, len(text))
-			rows[i] = append(rows[i], string(text))
+			cell = cut(cell, cols[j].most)
+			cols[j].width = max(cols[j].width, len([]rune(cell)))
+			rows[i] = append(rows[i], cell)
+		}
+	}
+	last := len(cols) - 1
+	if c.Width > 0 {
+		left := c.Width
+		for _, col := range cols[:last] {
+			left -= col.width + 1
+		}
+		for i := range rows {
+			rows[i][last] = cut(rows[i][last], max(left, 16))
 		}
 	}
 	head := make([]string, len(cols))
@@ -232,7 +244,7 @@ func (c *history) printTable(deeds []onevolume.Deed) {
 		words := make([]string, len(cols))
 		for i, col := range cols {
 			switch {
-			case i == len(cols)-1:
+			case i == last:
 				words[i] = row[i]
 			case col.left:
 				words[i] = fmt.Sprintf("%-*s", col.width, row[i])
@@ -242,6 +254,15 @@ func (c *history) printTable(deeds []onevolume.Deed) {
 		}
 		fmt.Fprintln(c.Out, strings.TrimRight(strings.Join(words, " "), " "))
 	}
+}
+
+// cut shortens text to at most so many characters, and shows that it did; 0
+// leaves it.
+func cut(s string, most int) string {
+	if r := []rune(s); most > 0 && len(r) > most {
+		return string(r[:most-1]) + "…"
+	}
+	return s
 }
 
 func (c *history) printCSV(deeds []onevolume.Deed) error {
@@ -257,7 +278,6 @@ func (c *history) printCSV(deeds []onevolume.Deed) error {
 		for j := range cols {
 			record[j] = plain(cols[j].cell(&deeds[i]))
 		}
-		record[3] = plain(deeds[i].From)
 		if err := w.Write(record); err != nil {
 			return err
 		}

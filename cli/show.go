@@ -79,7 +79,7 @@ func (c *show) print(v *onevolume.Volume) {
 	c.line("GROUP", "%s", v.Owner.Group)
 	c.line("STATE", "%s", v.State)
 	if v.Reason != "" {
-		c.line("REASON", "%s", v.Reason)
+		c.line("REASON", "%s", oneLine(v.Reason))
 	}
 	c.line("SIZE", "%s", v.Size.Exact())
 	c.line("ARRAY", "%s", orDash(v.Array))
@@ -122,15 +122,15 @@ func (c *show) printOperation(v *onevolume.Volume, op onevolume.Operation) {
 	c.line("VM", "%d", op.VM.ID)
 	c.line("OWNER", "%s", owner(op.Owner))
 	c.line("STARTED", "%s", when(op.Started))
-	if op.Error != "" {
+	if op.Error != "" && op.Error != v.Reason {
 		c.line("ERROR", "%s", oneLine(op.Error))
 	}
 	if op.Status != onevolume.Parked || v.State != onevolume.Failed {
 		return
 	}
 	fmt.Fprintln(c.Out, "\nWAYS OUT, FOR AN ADMINISTRATOR")
-	c.hang(fmt.Sprintf("  onevolume explain %d  ", op.ID), "shows each step, and what failed")
-	c.ways(op)
+	explain := [2]string{fmt.Sprintf("onevolume explain %d", op.ID), "shows each step, and what failed"}
+	c.ways(append([][2]string{explain}, waysOut(op)...))
 }
 
 func orDash(s string) string {

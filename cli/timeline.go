@@ -27,17 +27,22 @@ type timeline struct {
 	hosts      int // likewise of a host
 	begun      map[string]time.Time
 	generation int
+	hands      string           // what the next change of owner is
 	deeds      []onevolume.Deed // that are to come
 }
 
+// A change of owner comes of a lease that ended, or of an administrator.
+const takenOver = "taken over by"
+
 func (c *explain) timeline(s *story) {
 	fmt.Fprintln(c.Out, "\nTIMELINE")
-	t := &timeline{App: c.App, begun: map[string]time.Time{}, generation: 1, deeds: s.deeds}
-	first := ""
+	t := &timeline{App: c.App, begun: map[string]time.Time{}, generation: 1, hands: takenOver, deeds: s.deeds}
+	first, commands := "", 0
 	for _, e := range s.journal {
 		t.steps = max(t.steps, len(e.Step))
 		for _, cmd := range e.Commands {
 			t.hosts = max(t.hosts, len(cmd.Host))
+			commands++
 		}
 		if first == "" && e.Generation == 1 {
 			first = e.Owner
@@ -57,6 +62,9 @@ func (c *explain) timeline(s *story) {
 	t.until(time.Time{})
 	if s.op.Status != onevolume.Running && !s.ended() {
 		t.at(s.op.Ended, "", "ends: "+string(s.op.Status))
+	}
+	if commands == 0 && len(s.journal) > 0 {
+		t.hang("", "No commands on hosts are on record, or you are not in oneadmin's group, which alone sees them.")
 	}
 }
 
@@ -102,6 +110,7 @@ func (t *timeline) until(when time.Time) {
 				text += ", refused: " + oneLine(d.Result)
 			}
 			t.at(d.Time, "", text)
+			t.hands = map[string]string{"resume": "carried on by", "abort": "taken back by"}[d.Action]
 		}
 	}
 }
@@ -114,7 +123,8 @@ func (t *timeline) entry(e *onevolume.Entry) {
 	t.until(when)
 	if e.Generation > t.generation {
 		t.generation = e.Generation
-		t.at(when, "", fmt.Sprintf("taken over by %s, generation %d", owner(e.Owner), e.Generation))
+		t.at(when, "", fmt.Sprintf("%s %s, generation %d", t.hands, owner(e.Owner), e.Generation))
+		t.hands = takenOver
 	}
 	for i := range e.Commands {
 		t.command(&e.Commands[i])
@@ -147,8 +157,11 @@ func (t *timeline) below(first, text string) {
 // stand below it.
 func (t *timeline) command(c *onevolume.Command) {
 	end := fmt.Sprintf("exit %d", c.Code)
-	if c.Error != "" || c.Code < 0 {
+	switch {
+	case c.Error != "" || c.Code < 0:
 		end = "no end"
+	case c.Code == 0 && (c.Text == "dial" || c.Text == "close" || strings.HasPrefix(c.Text, "lock ")):
+		end = "ok" // not a program: it has no exit status
 	}
 	t.below(fmt.Sprintf("%-*s  %-8s %8s  ", t.hosts, c.Host, end, span(c.Took)), c.Text)
 	for _, said := range []string{c.Stderr, c.Error} {

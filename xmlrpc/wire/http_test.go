@@ -162,6 +162,39 @@ func TestOrder(t *testing.T) {
 	}
 }
 
+// A method knows who called, also within a multicall, and what a header says
+// of it does not count.
+func TestPeer(t *testing.T) {
+	var s Server
+	var seen []string
+	s.Authenticate = func(ctx context.Context, _ string) (context.Context, error) {
+		seen = append(seen, "auth "+Peer(ctx))
+		return ctx, nil
+	}
+	s.Add(Method{Name: "a", Params: []Kind{Session}, Func: func(ctx context.Context, _ Call) (any, error) {
+		seen = append(seen, Peer(ctx))
+		return 1, nil
+	}})
+	const inner = "<value><struct><member><name>methodName</name><value>a</value></member><member><name>params</name>" +
+		"<value><array><data><value>s</value></data></array></value></member></struct></value>"
+	for _, body := range []string{
+		"<methodCall><methodName>a</methodName><params><param><value>s</value></param></params></methodCall>",
+		"<methodCall><methodName>system.multicall</methodName><params><param><value><array><data>" + inner + "</data></array></value></param></params></methodCall>",
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, Path, strings.NewReader(body))
+		r.RemoteAddr = "198.51.100.7:4711"
+		r.Header.Set("X-Forwarded-For", "203.0.113.9")
+		s.ServeHTTP(httptest.NewRecorder(), r)
+	}
+	const peer = "198.51.100.7:4711"
+	if want := []string{"auth " + peer, peer, "auth " + peer, peer}; fmt.Sprint(seen) != fmt.Sprint(want) {
+		t.Errorf("seen %q", seen)
+	}
+	if Peer(context.Background()) != "" {
+		t.Error("a call from nowhere has a peer")
+	}
+}
+
 func TestPanicShowsNothing(t *testing.T) {
 	var s Server
 	var mu sync.Mutex
