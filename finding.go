@@ -23,6 +23,13 @@ const (
 	HostSilent      Trouble = "host not examined" // what is there is not known
 )
 
+// Troubles lists every kind, what endangers data first and what only tidies
+// up last: the order in which they are told and repaired.
+func Troubles() []Trouble {
+	return []Trouble{HostSilent, TwoDomains, OtherIdentity, StrayDisk, NoOwner, NoSession, NoDisk, SameInitiator,
+		AutomaticRecord, IdleSession, OrphanDevice, OrphanRecord, StaleLink}
+}
+
 // Finding is one difference, and what would put it right.
 type Finding struct {
 	Trouble   Trouble

@@ -78,5 +78,6 @@ func openSession(o cli.Options) (*cli.Session, error) {
 	}
 	e := engine(conf, m.hear)
 	e.Ledger = daemon
-	return &cli.Session{Daemon: daemon, Cloud: cloud, Engine: &e, Host: m.timing, Owner: process("onevolume")}, nil
+	owner := process("onevolume")
+	return &cli.Session{Daemon: daemon, Cloud: cloud, Engine: &e, Doctor: visiting(conf, &e, daemon, cloud, owner), Host: m.timing, Owner: owner}, nil
 }

@@ -20,6 +20,7 @@ import (
 	"onevolume/config"
 	"onevolume/daemon"
 	"onevolume/inventory"
+	"onevolume/metrics"
 	"onevolume/opennebula"
 	"onevolume/store"
 	"onevolume/xmlrpc"
@@ -34,6 +35,7 @@ type Daemon struct {
 	listener net.Listener
 	server   *http.Server
 	loops    *daemon.Daemon
+	checkups *daemon.Checkups
 }
 
 // OpenDaemon opens the database and the listener. Nothing runs yet.
@@ -73,14 +75,21 @@ func (d *Daemon) connect(ctx context.Context) error {
 		Log: d.log, Now: time.Now, Name: process("onevolumed"), Orphan: deadHere,
 		Sweep: d.conf.Operations.Sweep, GiveUp: d.conf.Operations.GiveUp,
 	}
+	d.checkups = &daemon.Checkups{
+		Doctor: resident(d.conf, d.loops.Engine, d.store), Audit: d.store.Audit, Log: d.log, Name: d.loops.Name,
+		Every: d.conf.Operations.Checkup, First: firstCheckup(d.conf.Operations.Checkup),
+	}
 	w := &wire.Server{Log: d.logCall, Panicked: d.logPanic}
-	api := xmlrpc.Server{Auth: opennebula.NewAuthenticator(one, d.conf.AuthCache), Inventory: service, Operator: d.loops, Unaudited: d.logUnaudited}
+	api := xmlrpc.Server{Auth: opennebula.NewAuthenticator(one, d.conf.AuthCache), Inventory: service, Operator: d.loops, Health: d.checkups, Unaudited: d.logUnaudited}
 	api.Register(w)
 	var lc net.ListenConfig
 	if d.listener, err = lc.Listen(ctx, "tcp", d.conf.Listen); err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	d.server = wire.HTTPServer(d.conf.Listen, w)
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", metrics.Handler(d.store, d.checkups))
+	mux.Handle("/", w)
+	d.server = wire.HTTPServer(d.conf.Listen, mux)
 	return nil
 }
 
@@ -88,6 +97,7 @@ func (d *Daemon) connect(ctx context.Context) error {
 func (d *Daemon) Run(ctx context.Context) error {
 	defer func() { _ = d.log.Sync() }() // standard error cannot be synced everywhere
 	d.loops.Start()
+	d.checkups.Start()
 	served := make(chan error, 1)
 	go func() { served <- d.server.Serve(d.listener) }()
 	d.log.Info("onevolumed serves", zap.String("version", onevolume.Version), zap.Stringer("listen", d.listener.Addr()))
@@ -101,6 +111,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.conf.Shutdown)
 	defer cancel()
 	stopped := d.server.Shutdown(bound)
+	d.checkups.Stop(bound)
 	d.loops.Stop(bound)
 	if errors.Is(err, http.ErrServerClosed) {
 		err = nil

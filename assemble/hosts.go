@@ -22,7 +22,6 @@ import (
 	"onevolume/config"
 	"onevolume/hypervisor"
 	"onevolume/hypervisor/all"
-	"onevolume/iscsi"
 	"onevolume/workflow"
 )
 
@@ -34,11 +33,9 @@ func engine(c config.Config, hear func(command.Event)) workflow.Engine {
 		IdentityFiles: c.Hosts.Identities, ConnectTimeout: c.Hosts.Connect,
 	})
 	return workflow.Engine{
-		Hosts: command.LoggedDialer(dialer, hear),
-		Initiator: iscsi.New(iscsi.Options{
-			LoginTimeout: c.Hosts.ISCSI.Login, ReplacementTimeout: c.Hosts.ISCSI.Replacement,
-		}),
-		Wiper: blockdev.Wiper{},
+		Hosts:     command.LoggedDialer(dialer, hear),
+		Initiator: initiator(c),
+		Wiper:     blockdev.Wiper{},
 		Driver: func(vm onevolume.VM) (hypervisor.Driver, error) {
 			return all.For(vm, c.Hosts.Hypervisors, c.Hosts.LibvirtURI)
 		},

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"onevolume"
+	"onevolume/doctor"
 	"onevolume/workflow"
 )
 
@@ -40,6 +41,14 @@ type Daemon interface {
 	History(ctx context.Context, h onevolume.History) ([]onevolume.Deed, error)
 	HistoryXML(ctx context.Context, h onevolume.History) (string, error)
 	Health(ctx context.Context) (onevolume.Health, error)
+	Lift(ctx context.Context) error
+}
+
+// Doctor compares the inventory with its hosts (package doctor, which
+// documents both).
+type Doctor interface {
+	Examine(ctx context.Context, s doctor.Scope) (onevolume.Checkup, error)
+	Fix(ctx context.Context, s doctor.Scope, f onevolume.Finding) (doctor.Result, error)
 }
 
 // Cloud is what the commands ask of oned.
@@ -58,6 +67,8 @@ type Session struct {
 	// Engine runs workflows in this process. Host tells how much time its
 	// commands on hosts took so far.
 	Engine *workflow.Engine
+	// Doctor works from this process as well.
+	Doctor Doctor
 	Host   func() Timing
 	Owner  string // names this process in the journal
 }
@@ -102,6 +113,10 @@ func (a *App) Main(ctx context.Context, args []string) int {
 	if !errors.As(err, &quiet) {
 		a.complain(err)
 	}
+	var differ *differError
+	if errors.As(err, &differ) {
+		return Differences
+	}
 	return Failure
 }
 
@@ -133,7 +148,7 @@ func (a *App) root() *cobra.Command {
 	root.Flags().BoolP("version", "V", false, "print the version")
 	root.AddCommand(a.createCommand(), a.listCommand(), a.showCommand(), a.deleteCommand(), a.renameCommand(),
 		a.updateCommand(), a.chmodCommand(), a.attachCommand(), a.detachCommand(),
-		a.explainCommand(), a.resumeCommand(), a.abortCommand(), a.recoverCommand(), a.historyCommand())
+		a.doctorCommand(), a.explainCommand(), a.resumeCommand(), a.abortCommand(), a.recoverCommand(), a.historyCommand())
 	return root
 }
 

@@ -61,6 +61,9 @@ type Operations struct {
 	Lease time.Duration `yaml:"lease"`
 	// Sweep is how often the daemon looks for operations without an owner.
 	Sweep time.Duration `yaml:"sweep"`
+	// Checkup is how often the daemon compares the inventory with its hosts;
+	// 0 for never.
+	Checkup time.Duration `yaml:"checkup"`
 	// GiveUp is how long the daemon tries to end such an operation before it
 	// parks it for an administrator.
 	GiveUp time.Duration `yaml:"give_up"`
@@ -107,7 +110,7 @@ func Default() Config {
 		Log:       Log{File: "stderr", Level: "info", Format: "text"},
 		AuthCache: 5 * time.Second,
 		Shutdown:  20 * time.Second,
-		Operations: Operations{Lease: 30 * time.Second, Sweep: 10 * time.Second, GiveUp: 10 * time.Minute,
+		Operations: Operations{Lease: 30 * time.Second, Sweep: 10 * time.Second, Checkup: 10 * time.Minute, GiveUp: 10 * time.Minute,
 			Unplug: time.Minute, Lock: time.Minute},
 		Hosts: Hosts{Connect: 10 * time.Second, LibvirtURI: "qemu:///system",
 			ISCSI: ISCSI{Login: 10 * time.Second, Replacement: 2 * time.Minute}},
@@ -185,6 +188,9 @@ func (c *Config) check() error {
 	}
 	if c.Operations.Lease < time.Second || c.Operations.Lease > 10*time.Minute {
 		return fmt.Errorf("operations.lease: %s is not from 1s to 10m", c.Operations.Lease)
+	}
+	if c.Operations.Checkup != 0 && c.Operations.Checkup < time.Second {
+		return fmt.Errorf("operations.checkup: %s is neither 0 nor at least 1s", c.Operations.Checkup)
 	}
 	if c.AuthCache < 0 || c.AuthCache > time.Minute {
 		return fmt.Errorf("auth_cache: %s is not from 0s to 1m", c.AuthCache)

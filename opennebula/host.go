@@ -18,6 +18,10 @@ type Host struct {
 // State is the host's state.
 func (h *Host) State() HostState { return HostState(h.StateRaw) }
 
+// Offline says whether an administrator took the host out of use altogether,
+// so that nothing runs there.
+func (h *Host) Offline() bool { return h.State() == HostOffline }
+
 // HostInfo asks for a host, which takes oneadmin's rights. Codes: NotFound,
 // Forbidden.
 func (c *Client) HostInfo(ctx context.Context, id int) (*Host, error) {

@@ -50,6 +50,9 @@ func (s LCMState) String() string { return name(lcmStates[:], int(s), "LCM_STATE
 // HostState is what oned calls a host's state.
 type HostState int
 
+// HostOffline is the state of a host that was set offline.
+const HostOffline HostState = 8
+
 var hostStates = [...]string{"INIT", "MONITORING_MONITORED", "MONITORED", "ERROR", "DISABLED", "MONITORING_ERROR",
 	"MONITORING_INIT", "MONITORING_DISABLED", "OFFLINE"}
 

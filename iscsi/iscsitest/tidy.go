@@ -85,6 +85,17 @@ func (h *Host) Forget(t onevolume.Target) {
 	}
 }
 
+// Scan makes the disk appear in the sessions with the target by hand.
+func (h *Host) Scan(t onevolume.Target) {
+	h.array.mu.Lock()
+	defer h.array.mu.Unlock()
+	for _, s := range h.sessions {
+		if s.iqn == t.IQN {
+			h.scan(s, t.LUN)
+		}
+	}
+}
+
 // Logout ends the sessions with the target by hand, whoever uses its disks.
 func (h *Host) Logout(iqn onevolume.IQN) {
 	h.array.mu.Lock()
