@@ -157,5 +157,5 @@ func (s *Store) refused(doing string, err error) error {
 // damaged is ErrDamaged with the file's name.
 func damaged(file string, err error) error {
 	return onevolume.Errorf(onevolume.Internal, "database file %s: %w", file, fmt.Errorf("%w: %w", ErrDamaged, err)).
-		WithHint("stop the daemon, keep a copy of the file, and restore %s from a backup", file)
+		WithHint("stop the daemon, move %s away (with its -wal and -shm), and restore a backup by onevolumed restore", file)
 }

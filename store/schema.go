@@ -28,31 +28,43 @@ func builtin() history {
 	return history{onevolume.Schema, onevolume.SchemaVersion, migrationFiles}
 }
 
-// bringUp makes the database what h describes.
-func (s *Store) bringUp(ctx context.Context, h history) error {
-	version, err := s.schemaVersion(ctx)
-	if err != nil {
-		return err
-	}
-	if version > h.version {
-		return tooNew(s.kind, version, h.version)
-	}
-	if version == 0 {
-		err := s.runScript(ctx, "making the inventory's tables", h.schema, 0, h.version)
+// script is the text that leads to a version.
+type script struct {
+	version int
+	text    string
+}
+
+// steps are the migrations from a version to h's.
+func (h history) steps(from int) ([]script, error) {
+	var list []script
+	for v := from + 1; v <= h.version; v++ {
+		text, err := fs.ReadFile(h.files, fmt.Sprintf("migrations/%04d.sql", v))
 		if err != nil {
-			return err
+			return nil, onevolume.Errorf(onevolume.Internal, "no way from version %d of the database to %d: %w", from, h.version, err)
 		}
+		list = append(list, script{v, string(text)})
 	}
+	return list, nil
+}
+
+// bringUp makes the database what h describes: it fills an empty one, and
+// brings an older one up, on a copy first.
+func (s *Store) bringUp(ctx context.Context, h history) error {
 	for {
 		version, err := s.schemaVersion(ctx)
-		if err != nil || version == h.version {
+		switch {
+		case err != nil || version == h.version:
 			return err
+		case version > h.version:
+			return tooNew(s.kind, version, h.version)
+		case version == 0:
+			err = s.runScript(ctx, "making the inventory's tables", h.schema, 0, h.version)
+		default:
+			var steps []script
+			if steps, err = h.steps(version); err == nil {
+				err = s.migrate(ctx, steps, version, h.version)
+			}
 		}
-		text, err := fs.ReadFile(h.files, fmt.Sprintf("migrations/%04d.sql", version+1))
-		if err != nil {
-			return onevolume.Errorf(onevolume.Internal, "no way from version %d of the database to %d: %w", version, h.version, err)
-		}
-		err = s.runScript(ctx, fmt.Sprintf("bringing the database to version %d", version+1), string(text), version, version+1)
 		if err != nil {
 			return err
 		}
@@ -75,11 +87,7 @@ func tooNew(kind dialect, has, known int) error {
 // schemaVersion is 0 for a database without our tables.
 func (s *Store) schemaVersion(ctx context.Context) (version int, err error) {
 	err = s.persist(ctx, "reading the version of the database "+s.kind.name, func() error {
-		version = 0
-		err := s.db.QueryRowContext(ctx, "SELECT value FROM one_volume_control WHERE name = 'schema'").Scan(&version)
-		if errors.Is(err, sql.ErrNoRows) || troubleOf(err) == missingTable || noSuchTable(err) {
-			return nil
-		}
+		version, err = versionIn(ctx, s.db)
 		return err
 	})
 	return version, err
@@ -92,37 +100,61 @@ func noSuchTable(err error) bool {
 	return errors.As(err, &e) && e.Code() == 1 && strings.Contains(e.Error(), "no such table: one_volume_control")
 }
 
-// runScript runs a schema or a migration and records the version it leads to.
-// Another daemon may do the same at the same time: where DDL is not undone
-// with its transaction, whatever the other made first counts as made.
+// runScript runs a schema and records the version it leads to. Another daemon
+// may do the same at the same time: where DDL is not undone with its
+// transaction, whatever the other made first counts as made.
 func (s *Store) runScript(ctx context.Context, doing, text string, from, to int) error {
 	if !s.kind.wholeDDL {
-		for _, q := range statements(text, s.kind.tableOptions) {
-			_, err := s.db.ExecContext(ctx, q)
-			if kind := troubleOf(err); err != nil && kind != existing && kind != duplicate {
-				return s.outward(doing, fmt.Errorf("%s: %w", firstLine(q), err))
-			}
+		if err := runRepeatably(ctx, s.db, statements(text, s.kind.tableOptions)); err != nil {
+			return s.outward(doing, err)
 		}
 		return s.write(ctx, doing, func(tx *sql.Tx) error { return setVersion(ctx, tx, from, to) })
 	}
 	return s.write(ctx, doing, func(tx *sql.Tx) error {
-		var now int
-		err := tx.QueryRowContext(ctx, "SELECT value FROM one_volume_control WHERE name = 'schema'").Scan(&now)
-		if err == nil && now != from {
-			return nil // another daemon was first
+		now, err := versionIn(ctx, tx)
+		if err != nil || now != from {
+			return err // or another daemon was first
 		}
-		for _, q := range statements(text, s.kind.tableOptions) {
-			if _, err := tx.ExecContext(ctx, q); err != nil {
-				return fmt.Errorf("%s: %w", firstLine(q), err)
-			}
+		if err := run(ctx, tx, statements(text, s.kind.tableOptions)); err != nil {
+			return err
 		}
 		return setVersion(ctx, tx, from, to)
 	})
 }
 
+// versionIn is schemaVersion within a transaction.
+func versionIn(ctx context.Context, q querier) (version int, err error) {
+	err = q.QueryRowContext(ctx, "SELECT value FROM one_volume_control WHERE name = 'schema'").Scan(&version)
+	if errors.Is(err, sql.ErrNoRows) || troubleOf(err) == missingTable || noSuchTable(err) {
+		return 0, nil
+	}
+	return version, err
+}
+
+// run executes statements; its error names the one that failed.
+func run(ctx context.Context, q querier, list []string) error {
+	for _, statement := range list {
+		if _, err := q.ExecContext(ctx, statement); err != nil {
+			return fmt.Errorf("%s: %w", firstLine(statement), err)
+		}
+	}
+	return nil
+}
+
+// runRepeatably is run where what is there already counts as made.
+func runRepeatably(ctx context.Context, q querier, list []string) error {
+	for _, statement := range list {
+		_, err := q.ExecContext(ctx, statement)
+		if kind := troubleOf(err); err != nil && kind != existing && kind != duplicate {
+			return fmt.Errorf("%s: %w", firstLine(statement), err)
+		}
+	}
+	return nil
+}
+
 // setVersion records a step of the schema; one that another daemon recorded
 // already is left alone. The schema itself records the first version.
-func setVersion(ctx context.Context, tx *sql.Tx, from, to int) error {
+func setVersion(ctx context.Context, tx querier, from, to int) error {
 	_, err := tx.ExecContext(ctx, "UPDATE one_volume_control SET value = ? WHERE name = 'schema' AND value = ?", to, from)
 	return err
 }

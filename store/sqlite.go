@@ -21,7 +21,8 @@ const readers = 8
 // openSQLite opens the file, and looks at an existing one without the right
 // to write first: opening for writing would already change its header and
 // could make a damaged file worse.
-func openSQLite(ctx context.Context, path string) (*sql.DB, dialect, error) {
+func openSQLite(ctx context.Context, o Options) (*sql.DB, dialect, error) {
+	path := o.Path
 	kind := dialect{name: path, wholeDDL: true, oneWriter: true}
 	if path == "" {
 		return nil, kind, onevolume.Errorf(onevolume.Invalid, "the database's file is not named")
@@ -37,6 +38,8 @@ func openSQLite(ctx context.Context, path string) (*sql.DB, dialect, error) {
 		if err := inspect(ctx, kind); err != nil {
 			return nil, kind, err
 		}
+	case o.Opening == Look && (err == nil || errors.Is(err, fs.ErrNotExist)):
+		return nil, kind, noInventory(path)
 	case err == nil, errors.Is(err, fs.ErrNotExist):
 		if err := create(path); err != nil {
 			return nil, kind, err

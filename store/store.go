@@ -42,10 +42,28 @@ type Options struct {
 	// daemons on one database need the same.
 	Key []byte
 
+	// Opening says what may be done to a database to open it.
+	Opening Opening
+
+	// Tell, when set, is told what people should read in the log: that the
+	// database was brought up, and where the old one is kept.
+	Tell func(text string)
+
 	// Clock is time.Now when nil. Daemons on one database should agree on
 	// the time to well under a lease.
 	Clock func() time.Time
 }
+
+// Opening says how a database is opened.
+type Opening int
+
+// The ways to open a database. A daemon serves it; a program that works
+// beside a daemon, maybe of another version, must not bring it up under it.
+const (
+	Serve Opening = iota // make it when it is empty, bring it up when it is older
+	Fill                 // make it when it is empty, refuse an older one
+	Look                 // refuse an empty one and an older one
+)
 
 // String leaves out what only the database should see.
 func (o Options) String() string {
@@ -67,6 +85,7 @@ type Store struct {
 	kind  dialect
 	seal  sealer
 	clock func() time.Time
+	tell  func(string)
 	// turn is held by the transaction that writes, where the database lets
 	// only one do so at a time: waiting in line here is fair and wakes at
 	// once, where SQLite's own waiting sleeps and tries again. Else nil.
@@ -88,9 +107,12 @@ type dialect struct {
 // database is newer than this program (ErrNewer), damaged (ErrDamaged) or
 // sealed with another key (ErrKey).
 func Open(ctx context.Context, o Options) (*Store, error) {
-	s := &Store{clock: o.Clock}
+	s := &Store{clock: o.Clock, tell: o.Tell}
 	if s.clock == nil {
 		s.clock = time.Now
+	}
+	if s.tell == nil {
+		s.tell = func(string) {}
 	}
 	var err error
 	if s.seal, err = newSealer(o.Key); err != nil {
@@ -98,7 +120,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	switch o.Driver {
 	case SQLite:
-		s.db, s.kind, err = openSQLite(ctx, o.Path)
+		s.db, s.kind, err = openSQLite(ctx, o)
 	case MySQL:
 		s.db, s.kind, err = openMySQL(o)
 	default:
@@ -111,7 +133,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if s.kind.oneWriter {
 		s.turn = make(chan struct{}, 1)
 	}
-	if err := s.prepare(ctx); err != nil {
+	if err := s.prepare(ctx, o.Opening); err != nil {
 		s.db.Close()
 		return nil, err
 	}
@@ -119,11 +141,28 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 }
 
 // prepare checks the database that was just opened, or fills it.
-func (s *Store) prepare(ctx context.Context) error {
+func (s *Store) prepare(ctx context.Context, how Opening) error {
+	if how != Serve {
+		version, err := s.schemaVersion(ctx)
+		switch {
+		case err != nil:
+			return err
+		case version == 0 && how == Look:
+			return noInventory(s.kind.name)
+		case version > 0 && version < onevolume.SchemaVersion:
+			return onevolume.Errorf(onevolume.Action, "The database %s has version %d, this program works on version %d.",
+				s.kind.name, version, onevolume.SchemaVersion).WithHint("start the daemon of this version first, which brings the database up")
+		}
+	}
 	if err := s.bringUp(ctx, builtin()); err != nil {
 		return err
 	}
 	return s.checkKey(ctx)
+}
+
+func noInventory(name string) error {
+	return onevolume.Errorf(onevolume.NotFound, "There is no inventory in the database %s.", name).
+		WithHint("name the daemon's configuration file by --config")
 }
 
 // Close ends all connections. The store cannot be used afterwards.
