@@ -76,9 +76,17 @@ func claim(part string) (*os.File, error) {
 		mine, err := f.Stat()
 		there, lerr := os.Lstat(part)
 		if err == nil && lerr == nil && os.SameFile(mine, there) {
-			return f, errors.Join(f.Truncate(0), f.Chmod(0o600))
+			if mine.Sys().(*syscall.Stat_t).Nlink == 1 {
+				return f, errors.Join(f.Truncate(0), f.Chmod(0o600))
+			}
+			// A writer was killed between giving it its name and taking this
+			// one away: it is a whole file, and somebody's.
+			err = os.Remove(part)
 		}
-		f.Close() // whoever had it finished in between, and took the name away
+		f.Close() // else whoever had it finished in between, and took the name away
+		if err != nil {
+			return nil, onevolume.Errorf(onevolume.Internal, "making the file %s: %w", part, err)
+		}
 	}
 }
 

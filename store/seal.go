@@ -69,19 +69,23 @@ func (s sealer) open(sealed string, at []byte) (string, error) {
 	return string(secret), nil
 }
 
+// keyText is sealed in the control table, at keyPlace.
+const keyText = "onevolume"
+
+func keyPlace() []byte { return place("one_volume_control", "key", "detail") }
+
 // checkKey compares the key with the one the database was made with, by a
 // known text sealed on first use. Without it a wrong key would show only when
 // a volume with a secret is read, and writes would mix two keys.
 func (s *Store) checkKey(ctx context.Context) error {
-	const known = "onevolume"
 	doing := "checking the key of the database " + s.kind.name
-	at := place("one_volume_control", "key", "detail")
+	at := keyPlace()
 	return s.write(ctx, doing, func(tx *sql.Tx) error {
 		var sealed string
 		err := tx.QueryRowContext(ctx, "SELECT detail FROM one_volume_control WHERE name = 'key'").Scan(&sealed)
 		switch {
 		case errors.Is(err, sql.ErrNoRows):
-			_, err = tx.ExecContext(ctx, "INSERT INTO one_volume_control (name, value, detail) VALUES ('key', 1, ?)", s.seal.seal(known, at))
+			_, err = tx.ExecContext(ctx, "INSERT INTO one_volume_control (name, value, detail) VALUES ('key', 1, ?)", s.seal.seal(keyText, at))
 			if troubleOf(err) == duplicate {
 				return errLost // another daemon's first start: compare with its key
 			}
@@ -89,7 +93,7 @@ func (s *Store) checkKey(ctx context.Context) error {
 		case err != nil:
 			return err
 		}
-		if text, err := s.seal.open(sealed, at); err != nil || text != known {
+		if text, err := s.seal.open(sealed, at); err != nil || text != keyText {
 			return onevolume.Errorf(onevolume.Internal, "%w: %s", ErrKey, s.kind.name).
 				WithHint("give the daemon the key file that the database was made with; nothing was changed")
 		}
