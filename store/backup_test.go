@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -184,27 +185,49 @@ func TestBackupsAtOnce(t *testing.T) {
 	open(t, asFile(filepath.Join(dir, "b")))
 }
 
-// storm lets workers attach, detach, register and delete until stopped.
-func storm(t *testing.T, w *world, seed uint64, stop <-chan struct{}, stores ...*store.Store) *sync.WaitGroup {
+// seed gives a random test its seed, and says how to have the same again.
+func seed(t *testing.T) uint64 {
+	t.Helper()
+	n := uint64(time.Now().UnixNano())
+	if text := os.Getenv("ONEVOLUME_SEED"); text != "" {
+		var err error
+		if n, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("the same choices again: ONEVOLUME_SEED=%d", n)
+	return n
+}
+
+// storm lets workers attach, detach and recover until stop is called. After
+// each they rest for up to so many times as long as that took, so that a
+// loaded machine leaves as many moments of rest as an idle one.
+func storm(t *testing.T, seed uint64, rest int64, stores ...*store.Store) (stop func()) {
 	var wait sync.WaitGroup
+	over := make(chan struct{})
+	stop = sync.OnceFunc(func() { close(over); wait.Wait() })
+	t.Cleanup(stop)
 	for i, s := range stores {
 		rnd := rand.New(rand.NewPCG(seed, uint64(i)))
 		wait.Go(func() {
+			var took time.Duration
 			for n := 0; ; n++ {
 				select {
-				case <-stop:
+				case <-over:
 					return
-				default:
+				case <-time.After(time.Duration(rnd.Int64N(rest*int64(took) + 1))):
 				}
-				stir(t, w, s, rnd, i, n)
+				began := time.Now()
+				stir(t, s, rnd, i, n)
+				took = time.Since(began)
 			}
 		})
 	}
-	return &wait
+	return stop
 }
 
 // stir does one thing to the inventory.
-func stir(t *testing.T, w *world, s *store.Store, rnd *rand.Rand, worker, n int) {
+func stir(t *testing.T, s *store.Store, rnd *rand.Rand, worker, n int) {
 	vm := onevolume.VMID(100 + worker)
 	r := attach(vm, gib)
 	if rnd.IntN(2) == 0 {
@@ -295,14 +318,12 @@ func consistent(t *testing.T, o store.Options) (moving int) {
 // Each backup of a storm shows one moment of it.
 func TestBackupUnderAStorm(t *testing.T) {
 	backends(t, func(t *testing.T, w *world) {
-		seed := uint64(time.Now().UnixNano())
-		t.Logf("seed %d", seed)
+		seed := seed(t)
 		for i := range 12 {
 			w.allocate(t, volume(i, gib))
 		}
-		stop := make(chan struct{})
 		other := w.again(t)
-		wait := storm(t, w, seed, stop, w.Store, other, w.Store, other)
+		stop := storm(t, seed, 0, w.Store, other, w.Store, other)
 		running, last := 0, 0
 		deadline := time.Now().Add(20 * time.Second)
 		for n := 0; n < 12 || running == 0 && time.Now().Before(deadline); n++ {
@@ -313,8 +334,7 @@ func TestBackupUnderAStorm(t *testing.T) {
 			}
 			last = b.Deeds
 		}
-		close(stop)
-		wait.Wait()
+		stop()
 		if running == 0 || last == 0 {
 			t.Errorf("%d operations ran and %d deeds were done during the backups: nothing was tested", running, last)
 		}
