@@ -47,7 +47,7 @@ var layers = map[string]layer{
 	"cli":                         {ours: []string{".", "doctor", "hypervisor", "workflow"}, outside: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/schollz/progressbar/v3"}},
 	"assemble":                    {ours: []string{"*"}, outside: []string{"go.uber.org/zap", "golang.org/x/term"}},
 	"cmd/onevolume":               {ours: []string{"assemble", "cli"}},
-	"cmd/onevolumed":              {ours: []string{".", "assemble", "config"}},
+	"cmd/onevolumed":              {ours: []string{".", "assemble"}},
 	"lab":                         {},
 	"e2e":                         {},
 	"command/commandtest":         {ours: []string{"command"}},

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -44,7 +43,7 @@ func OpenDaemon(ctx context.Context, conf config.Config) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	db, err := openStore(ctx, conf)
+	db, err := openStore(ctx, conf, store.Options{Tell: func(text string) { log.Warn(text) }})
 	if err != nil {
 		return nil, err
 	}
@@ -168,44 +167,6 @@ func logger(c config.Log) (*zap.Logger, error) {
 		return nil, fmt.Errorf("log: %w", err)
 	}
 	return log, nil
-}
-
-// openStore opens the database that the configuration names, with the key
-// that seals its secrets.
-func openStore(ctx context.Context, conf config.Config) (*store.Store, error) {
-	key, err := store.LoadKey(conf.KeyFile, true)
-	if err != nil {
-		return nil, err
-	}
-	driver, source, err := conf.DB()
-	if err != nil {
-		return nil, err
-	}
-	o := store.Options{Driver: driver, Path: source, Key: key}
-	if driver == store.MySQL {
-		if o.Server, err = server(source); err != nil {
-			return nil, err
-		}
-	}
-	return store.Open(ctx, o)
-}
-
-// server reads mysql://user:password@host:port/database?socket=PATH. The
-// error shows nothing of the URL, which has a password in it.
-func server(source string) (store.Server, error) {
-	u, err := url.Parse(source)
-	if err != nil {
-		return store.Server{}, errors.New("database: not of the form mysql://user:password@host:port/database")
-	}
-	s := store.Server{Host: u.Hostname(), Socket: u.Query().Get("socket"), User: u.User.Username(),
-		Database: strings.Trim(u.Path, "/")}
-	s.Password, _ = u.User.Password()
-	if p := u.Port(); p != "" {
-		if s.Port, err = strconv.Atoi(p); err != nil {
-			return s, fmt.Errorf("database: port %q is no number", p)
-		}
-	}
-	return s, nil
 }
 
 // deadHere says whether an operation's owner was a daemon of this machine

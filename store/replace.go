@@ -256,7 +256,7 @@ func (s *Store) parkRestored(ctx context.Context, tx *sql.Tx, r *Restored, made 
 	for _, o := range list {
 		r.Parked = append(r.Parked, o.ID)
 		why := fmt.Sprintf("it ran when the backup of %s was made, and how it went on is not known; look at VM %d and host %s, then: "+
-			"onevolume resume %d, onevolume abort %d, or onevolume recover %d", made, o.VM.ID, o.VM.Host, o.ID, o.ID, o.Volume)
+			"onevolume resume %d, onevolume abort %d, or onevolume recover --status STATUS %d", made, o.VM.ID, o.VM.Host, o.ID, o.ID, o.Volume)
 		_, err := tx.ExecContext(ctx, "UPDATE one_volume_operation SET status = ?, running_volume = NULL, ended = ?, error = ? WHERE oid = ?",
 			string(onevolume.Parked), millis(s.now()), why, o.ID)
 		if err != nil {
