@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -15,10 +16,13 @@ import (
 	"github.com/go-sql-driver/mysql"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"onevolume"
 	"onevolume/assemble"
 	"onevolume/config"
 	"onevolume/opennebula/onetest"
 	"onevolume/store/storetest"
+	"onevolume/xmlrpc"
+	"onevolume/xmlrpc/wire"
 )
 
 // The scripts type onevolume as its users do, against the real daemon on
@@ -82,7 +86,8 @@ func run(t *testing.T, database func(*testscript.Env) (string, error)) {
 			return setup(env, source)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"as": as,
+			"as":   as,
+			"park": park,
 		},
 	})
 }
@@ -105,6 +110,14 @@ func setup(env *testscript.Env, database string) error {
 	conf.KeyFile = filepath.Join(env.WorkDir, "key")
 	conf.Log.File = filepath.Join(env.WorkDir, "onevolumed.log")
 	conf.Shutdown = time.Second
+	// No host answers. An operation that the daemon is to decide on is parked
+	// again soon.
+	conf.Hosts.SSHConfig = filepath.Join(env.WorkDir, "no_hosts")
+	conf.Operations.Lease, conf.Operations.Sweep, conf.Operations.GiveUp = time.Second, 100*time.Millisecond, 300*time.Millisecond
+	if err := os.WriteFile(conf.Hosts.SSHConfig, []byte("Host *\n  HostName 127.0.0.1\n  Port 1\n"), 0o600); err != nil {
+		stop()
+		return err
+	}
 	d, err := assemble.OpenDaemon(ctx, conf)
 	if err != nil {
 		stop()
@@ -140,4 +153,29 @@ func as(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("no such user: %s", args[0])
 	}
 	ts.Setenv("ONE_AUTH", file)
+}
+
+// park begins an operation on a volume as a client would, and leaves it as
+// one that could neither be completed nor undone.
+func park(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: park attach|detach vm volume")
+	}
+	id, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	rpc, err := wire.NewClient(wire.Config{Endpoint: ts.Getenv("ONEVOLUME_XMLRPC")})
+	ts.Check(err)
+	defer rpc.Close()
+	ctx, c := context.Background(), &xmlrpc.Client{Wire: rpc, Session: "oneadmin:opennebula"}
+	op, _, err := c.Reserve(ctx, onevolume.Request{Kind: onevolume.Kind(args[0]), Owner: "onevolume@front user oneadmin pid 1 since 1", Lease: time.Minute,
+		VM: onevolume.VM{ID: onevolume.VMID(id), Name: "web", Host: "host01", Hypervisor: "kvm", DeployID: "one-" + args[1]}, Pick: onevolume.Pick{Volume: args[2]}})
+	ts.Check(err)
+	now := time.Now()
+	ts.Check(c.Record(ctx, op.Ref(), []onevolume.Entry{
+		{Step: "connect", Event: onevolume.StepStarted, Time: now},
+		{Step: "connect", Event: onevolume.StepFailed, Time: now.Add(1500 * time.Millisecond), Detail: "host host01: login: exit status 8", Commands: []onevolume.Command{
+			{Host: "host01", Text: "iscsiadm -m node -T iqn.2026-11.org.example:disk1 --login", Started: now, Took: 1200 * time.Millisecond, Code: 8,
+				Stderr: "iscsiadm: Could not login\niscsiadm: initiator reported error (8 - connection timed out)"}}},
+	}, onevolume.Note{}))
+	ts.Check(c.Finish(ctx, op.Ref(), onevolume.Ending{Status: onevolume.Parked, State: onevolume.Failed, Error: "step connect: host host01: login: exit status 8"}))
 }
