@@ -44,7 +44,7 @@ func askHealth(ctx context.Context, s *Session) func() (onevolume.Health, bool) 
 func footer(h onevolume.Health, now time.Time) []string {
 	var lines []string
 	if h.Hold != "" {
-		lines = append(lines, fmt.Sprintf("The inventory is on hold, and no volume can be attached: %s. See: onevolume doctor", oneLine(h.Hold)))
+		lines = append(lines, fmt.Sprintf("The inventory is on hold, and no volume can be attached or wiped: %s. See: onevolume doctor", oneLine(h.Hold)))
 	}
 	if h.Checkup.Time.IsZero() {
 		return lines // the daemon has just started, or does not compare

@@ -28,7 +28,7 @@ func TestFooter(t *testing.T) {
 		"long ago": {onevolume.Health{Checkup: at(30*time.Hour, 0)},
 			[]string{"The inventory was compared with its hosts at 2026-11-24 05:30:00 for the last time. See: onevolume doctor, and the log of onevolumed"}},
 		"on hold": {onevolume.Health{Hold: "restored from\x1b[31m b.db\nat noon"},
-			[]string{"The inventory is on hold, and no volume can be attached: restored from\uFFFD[31m b.db at noon. See: onevolume doctor"}},
+			[]string{"The inventory is on hold, and no volume can be attached or wiped: restored from\uFFFD[31m b.db at noon. See: onevolume doctor"}},
 	} {
 		if got := footer(c.h, now); !slices.Equal(got, c.want) {
 			t.Errorf("%s:\n got %q\nwant %q", name, got, c.want)

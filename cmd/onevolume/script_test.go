@@ -86,8 +86,9 @@ func run(t *testing.T, database func(*testscript.Env) (string, error)) {
 			return setup(env, source)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"as":   as,
-			"park": park,
+			"as":      as,
+			"checkup": checkup,
+			"park":    park,
 		},
 	})
 }
@@ -113,6 +114,7 @@ func setup(env *testscript.Env, database string) error {
 	// No host answers. An operation that the daemon is to decide on is parked
 	// again soon.
 	conf.Hosts.SSHConfig = filepath.Join(env.WorkDir, "no_hosts")
+	conf.Operations.Checkup = time.Second
 	conf.Operations.Lease, conf.Operations.Sweep, conf.Operations.GiveUp = time.Second, 100*time.Millisecond, 300*time.Millisecond
 	if err := os.WriteFile(conf.Hosts.SSHConfig, []byte("Host *\n  HostName 127.0.0.1\n  Port 1\n"), 0o600); err != nil {
 		stop()
@@ -155,6 +157,36 @@ func as(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("ONE_AUTH", file)
 }
 
+// client calls the daemon as oneadmin.
+func client(ts *testscript.TestScript) *xmlrpc.Client {
+	rpc, err := wire.NewClient(wire.Config{Endpoint: ts.Getenv("ONEVOLUME_XMLRPC")})
+	ts.Check(err)
+	ts.Defer(rpc.Close)
+	return &xmlrpc.Client{Wire: rpc, Session: "oneadmin:opennebula"}
+}
+
+// checkup waits until the daemon has compared the inventory with its hosts
+// and found so many differences.
+func checkup(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: checkup differences")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	c, deadline := client(ts), time.Now().Add(30*time.Second)
+	for {
+		h, err := c.Health(context.Background())
+		ts.Check(err)
+		if !h.Checkup.Time.IsZero() && h.Differences == want {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("the last checkup found %d differences: %+v", h.Differences, h.Checkup)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
 // park begins an operation on a volume as a client would, and leaves it as
 // one that could neither be completed nor undone.
 func park(ts *testscript.TestScript, neg bool, args []string) {
@@ -163,10 +195,7 @@ func park(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	id, err := strconv.Atoi(args[1])
 	ts.Check(err)
-	rpc, err := wire.NewClient(wire.Config{Endpoint: ts.Getenv("ONEVOLUME_XMLRPC")})
-	ts.Check(err)
-	defer rpc.Close()
-	ctx, c := context.Background(), &xmlrpc.Client{Wire: rpc, Session: "oneadmin:opennebula"}
+	ctx, c := context.Background(), client(ts)
 	op, _, err := c.Reserve(ctx, onevolume.Request{Kind: onevolume.Kind(args[0]), Owner: "onevolume@front user oneadmin pid 1 since 1", Lease: time.Minute,
 		VM: onevolume.VM{ID: onevolume.VMID(id), Name: "web", Host: "host01", Hypervisor: "kvm", DeployID: "one-" + args[1]}, Pick: onevolume.Pick{Volume: args[2]}})
 	ts.Check(err)
@@ -176,6 +205,6 @@ func park(ts *testscript.TestScript, neg bool, args []string) {
 		{Step: "connect", Event: onevolume.StepFailed, Time: now.Add(1500 * time.Millisecond), Detail: "host host01: login: exit status 8", Commands: []onevolume.Command{
 			{Host: "host01", Text: "iscsiadm -m node -T iqn.2026-11.org.example:disk1 --login", Started: now, Took: 1200 * time.Millisecond, Code: 8,
 				Stderr: "iscsiadm: Could not login\niscsiadm: initiator reported error (8 - connection timed out)"}}},
-	}, onevolume.Note{}))
+	}, onevolume.Note{Host: "host01"}))
 	ts.Check(c.Finish(ctx, op.Ref(), onevolume.Ending{Status: onevolume.Parked, State: onevolume.Failed, Error: "step connect: host host01: login: exit status 8"}))
 }
