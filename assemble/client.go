@@ -77,7 +77,7 @@ func openSession(o cli.Options) (*cli.Session, error) {
 		m.say = os.Stderr
 	}
 	e := engine(conf, m.hear)
-	e.Ledger = daemon
+	e.Ledger = newMeddler().ledger(daemon)
 	owner := process("onevolume")
 	return &cli.Session{Daemon: daemon, Cloud: cloud, Engine: &e, Doctor: visiting(conf, &e, daemon, cloud, owner), Host: m.timing, Owner: owner}, nil
 }

@@ -68,10 +68,11 @@ func (d *Daemon) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	service := &inventory.Service{Store: d.store}
+	service, m := &inventory.Service{Store: d.store}, newMeddler()
 	d.loops = &daemon.Daemon{
-		Store: d.store, Cloud: opennebula.Cloud{Client: one}, Ledger: service.Ledger, Engine: engine(d.conf, logCommands(d.log)),
-		Log: d.log, Now: time.Now, Name: process("onevolumed"), Orphan: deadHere,
+		Store: m.store(d.store), Cloud: opennebula.Cloud{Client: one},
+		Ledger: func(who onevolume.Caller) onevolume.Ledger { return m.ledger(service.Ledger(who)) },
+		Engine: engine(d.conf, logCommands(d.log)), Log: d.log, Now: m.now, Name: process("onevolumed"), Orphan: deadHere,
 		Sweep: d.conf.Operations.Sweep, GiveUp: d.conf.Operations.GiveUp,
 	}
 	d.checkups = &daemon.Checkups{

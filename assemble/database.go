@@ -15,6 +15,7 @@ import (
 // openStore opens the database that the configuration names, as o says, with
 // the key that seals its secrets. Only a daemon makes a key.
 func openStore(ctx context.Context, conf config.Config, o store.Options) (*store.Store, error) {
+	o.Clock = newMeddler().now
 	var err error
 	if o.Key, err = store.LoadKey(conf.KeyFile, o.Opening == store.Serve); err != nil {
 		return nil, err

@@ -39,7 +39,7 @@ func engine(c config.Config, hear func(command.Event)) workflow.Engine {
 		Driver: func(vm onevolume.VM) (hypervisor.Driver, error) {
 			return all.For(vm, c.Hosts.Hypervisors, c.Hosts.LibvirtURI)
 		},
-		Now:    time.Now,
+		Now:    newMeddler().now,
 		Limits: workflow.Limits{Lease: c.Operations.Lease, Lock: c.Operations.Lock, Unplug: c.Operations.Unplug},
 	}
 }

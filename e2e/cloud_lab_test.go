@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -34,12 +35,15 @@ type cloud struct {
 	env     []string
 	down    func() // stops the daemon
 	process *exec.Cmd
+	ended   chan struct{} // closed when the daemon's process has ended
 
-	endpoint string
+	endpoint   string
+	operations string   // of the configuration: how long things take
+	meddled    []string // what ONEVOLUME_… has the daemon do against itself; see assemble/meddle.go
 }
 
 // fast makes leases short, so that a test need not wait for half a minute.
-const fast = "operations: {lease: 3s, sweep: 1s, unplug: 6s, lock: 20s}\n"
+const fast = "lease: 3s, sweep: 1s, unplug: 6s, lock: 20s"
 
 func bin(name string) string {
 	dir := os.Getenv("ONEVOLUME_BIN")
@@ -56,11 +60,26 @@ func bin(name string) string {
 // start brings a cloud up. When the test ends nothing may be left on any host.
 func start(t *testing.T) *cloud {
 	t.Helper()
-	c := &cloud{Lab: lab.Open(t), t: t, dir: t.TempDir()}
-	if left := c.leftovers(); left != "" {
-		t.Logf("the lab was not clean and is reset: %s", left)
-		c.Reset()
-	}
+	c := open(t, lab.Open(t))
+	c.fresh()
+	c.startDaemon()
+	t.Cleanup(func() {
+		c.down()
+		if t.Failed() {
+			c.tellLog()
+			c.Reset()
+			return
+		}
+		c.Clean(t)
+	})
+	return c
+}
+
+// open is start without a daemon and without a look at the hosts, for those
+// who do these in their own way.
+func open(t *testing.T, l *lab.Lab) *cloud {
+	t.Helper()
+	c := &cloud{Lab: l, t: t, dir: t.TempDir(), operations: fast, down: func() {}}
 	c.oned = onetest.Start(t, world())
 	c.conf = filepath.Join(c.dir, "conf")
 	c.endpoint = "http://" + freeAddr(t) + "/RPC2"
@@ -68,19 +87,22 @@ func start(t *testing.T) *cloud {
 	for user, password := range map[string]string{"oneadmin": "opennebula", "alice": "alicepw", "bob": "bobpw"} {
 		c.write(user+".auth", user+":"+password+"\n")
 	}
-	c.env = append(os.Environ(), "HOME="+c.dir, "TZ=UTC", "ONE_XMLRPC="+c.oned.Endpoint, "ONEVOLUME_XMLRPC="+c.endpoint)
-	c.startDaemon()
-	t.Cleanup(func() {
-		c.down()
-		if t.Failed() {
-			text, _ := os.ReadFile(filepath.Join(c.dir, "daemon.log"))
-			t.Logf("onevolumed's log:\n%s", text)
-			c.Reset()
-			return
-		}
-		c.Clean(t)
-	})
+	c.env = slices.Clip(append(os.Environ(), "HOME="+c.dir, "TZ=UTC", "ONE_XMLRPC="+c.oned.Endpoint, "ONEVOLUME_XMLRPC="+c.endpoint))
 	return c
+}
+
+// fresh resets a lab in which an earlier test left something.
+func (c *cloud) fresh() {
+	c.t.Helper()
+	if left := c.leftovers(); left != "" {
+		c.t.Logf("the lab was not clean and is reset: %s", left)
+		c.Reset()
+	}
+}
+
+func (c *cloud) tellLog() {
+	text, _ := os.ReadFile(filepath.Join(c.dir, "daemon.log"))
+	c.t.Logf("onevolumed's log:\n%s", text)
 }
 
 // leftovers says what an earlier test left, or nothing.
@@ -112,9 +134,9 @@ func (c *cloud) configure(hosts string) {
 	if hosts == "" {
 		hosts = "user: oneadmin, ssh_config: " + c.SSHConfig()
 	}
-	c.write("conf", fmt.Sprintf("listen: %s\none_xmlrpc: %s\ndatabase: sqlite:%s/inventory.db\nkey_file: %s/key\n%slog: {level: debug}\n"+
+	c.write("conf", fmt.Sprintf("listen: %s\none_xmlrpc: %s\ndatabase: sqlite:%s/inventory.db\nkey_file: %s/key\noperations: {%s}\nlog: {level: debug}\n"+
 		"shutdown: 5s\nhosts: {%s, connect: 5s, iscsi: {login_timeout: 3s}}\n",
-		strings.TrimSuffix(strings.TrimPrefix(c.endpoint, "http://"), "/RPC2"), c.oned.Endpoint, c.dir, c.dir, fast, hosts))
+		strings.TrimSuffix(strings.TrimPrefix(c.endpoint, "http://"), "/RPC2"), c.oned.Endpoint, c.dir, c.dir, c.operations, hosts))
 }
 
 func (c *cloud) write(name, text string) string {
@@ -143,14 +165,23 @@ func (c *cloud) startDaemon() {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	cmd := exec.Command(bin("onevolumed"), "--config", c.conf)
-	cmd.Env, cmd.Stdout, cmd.Stderr = append(c.env, "ONE_XMLRPC="+c.oned.Endpoint, "HOME="+c.dir), log, log
+	program := bin("onevolumed")
+	if len(c.meddled) > 0 {
+		program = bin("crash/onevolumed")
+	}
+	cmd := exec.Command(program, "--config", c.conf)
+	cmd.Env = append(append([]string{}, c.env...), c.meddled...)
+	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		c.t.Fatal(err)
 	}
 	c.process = cmd
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	c.ended = make(chan struct{})
+	ended := c.ended
+	go func() {
+		_ = cmd.Wait()
+		close(ended)
+	}()
 	c.down = func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		select {
@@ -159,7 +190,6 @@ func (c *cloud) startDaemon() {
 			c.t.Error("onevolumed did not end within 15 s of SIGTERM")
 			_ = cmd.Process.Kill()
 		}
-		ended <- nil // so that it can be asked again
 		log.Close()
 	}
 	addr := strings.TrimSuffix(strings.TrimPrefix(c.endpoint, "http://"), "/RPC2")
@@ -172,12 +202,16 @@ func (c *cloud) startDaemon() {
 	})
 }
 
-// eventually waits for a condition, for half a minute.
+// patience is how long to wait for what must happen. Commands on hosts that
+// take 50 ms have been seen to take 7 s on a machine with much else to do.
+const patience = 2 * time.Minute
+
+// eventually waits for a condition.
 func (c *cloud) eventually(what string, condition func() bool) {
 	c.t.Helper()
-	for deadline := time.Now().Add(45 * time.Second); !condition(); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !condition(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			c.t.Fatalf("not within 45 s: %s", what)
+			c.t.Fatalf("not within %s: %s", patience, what)
 		}
 	}
 }

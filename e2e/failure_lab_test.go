@@ -140,7 +140,7 @@ func TestDeviceInAnotherDomain(t *testing.T) {
 	c.volume("disk1", "open1", 1, 64)
 	c.must("attach", "17", "64")
 	// A second inventory that knows nothing of the first one's attachment.
-	other := &cloud{Lab: c.Lab, t: t, dir: t.TempDir(), oned: c.oned, env: c.env, endpoint: "http://" + freeAddr(t) + "/RPC2"}
+	other := &cloud{Lab: c.Lab, t: t, dir: t.TempDir(), oned: c.oned, env: c.env, endpoint: "http://" + freeAddr(t) + "/RPC2", operations: fast}
 	other.conf = other.dir + "/conf"
 	other.configure("")
 	other.write("oneadmin.auth", "oneadmin:opennebula")

@@ -60,6 +60,10 @@ func Open(t testing.TB) *Lab {
 	return &Lab{t: t, dir: dir}
 }
 
+// For is the lab for a subtest of the test that opened it: what goes wrong fails the subtest. Subtests may run side by
+// side, each with things of its own.
+func (l *Lab) For(t testing.TB) *Lab { return &Lab{t: t, dir: l.dir} }
+
 // inside says whether this process has the address of the lab's portals.
 func inside() bool {
 	addrs, err := net.InterfaceAddrs()

@@ -61,14 +61,18 @@ func (l *Lab) lines(host, line string) []string {
 }
 
 // Clean fails the test when something is left on a host: sessions, node records, links to disks, disks in guests.
-// What goes by itself gets five seconds to go: the links vanish after the logout has returned.
-func (l *Lab) Clean(t testing.TB) {
+// What goes by itself gets five seconds to go: the links vanish after the logout has returned. Hosts that are named
+// are the only ones that are looked at.
+func (l *Lab) Clean(t testing.TB, hosts ...string) {
 	t.Helper()
+	if len(hosts) == 0 {
+		hosts = Hosts()
+	}
 	deadline := time.Now().Add(5 * time.Second)
-	left := l.left()
+	left := l.left(hosts)
 	for len(left) != 0 && time.Now().Before(deadline) {
 		time.Sleep(100 * time.Millisecond)
-		left = l.left()
+		left = l.left(hosts)
 	}
 	for _, what := range left {
 		t.Errorf("lab: left behind: %s", what)
@@ -87,10 +91,10 @@ for d in $(virsh -q -c qemu:///system list --all --name); do
 done
 true`
 
-func (l *Lab) left() []string {
+func (l *Lab) left(hosts []string) []string {
 	l.t.Helper()
 	var left []string
-	for _, host := range Hosts() {
+	for _, host := range hosts {
 		for _, what := range l.lines(host, leftovers) {
 			left = append(left, "on "+host+": "+what)
 		}
