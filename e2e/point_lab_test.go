@@ -114,6 +114,8 @@ type site struct {
 func TestCrashPoints(t *testing.T) {
 	l := lab.Open(t)
 	(&cloud{Lab: l, t: t}).fresh()
+	l.AddTarget("crash17", 16)
+	l.AddTarget("crash18", 16)
 	t.Run("side by side", func(t *testing.T) {
 		t.Run("client", func(t *testing.T) {
 			t.Parallel()
@@ -140,7 +142,6 @@ func TestCrashPoints(t *testing.T) {
 
 func openSite(t *testing.T, l *lab.Lab, vm int, host string) *site {
 	s := &site{cloud: open(t, l.For(t)), vm: vm, host: host, target: fmt.Sprint("crash", vm)}
-	s.AddTarget(s.target, 16)
 	s.operations = "lease: 3s, sweep: 500ms, unplug: 2s, lock: 20s"
 	s.configure("")
 	s.startDaemon()

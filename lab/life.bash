@@ -141,10 +141,13 @@ guest_answers() {
 # out of a target that does not answer.
 lab_reset() {
     lock
-    local began
+    local began n
     began=$(now_ms)
     [ -d "$run" ] || die "lab '$name' is not started"
     [ -e "/run/netns/$netns" ] || die "the network of '$name' is gone: lab start"
+    for n in 1 2; do
+        ! alive "host0$n" || kill -CONT "$(cat "$run/host0$n.pid")"
+    done
     if alive tgtd; then
         kill -CONT "$(cat "$run/tgtd.pid")"
         move_ports up

@@ -98,7 +98,7 @@ lab_run() {
 }
 
 lab_node() {
-    [ $# = 2 ] || die "node kill|start HOST"
+    [ $# = 2 ] || die "node kill|start|freeze|thaw HOST"
     local n
     n=$(known_host "$2") || exit 1
     [ -d "$run" ] || die "lab '$name' is not started"
@@ -113,6 +113,10 @@ lab_node() {
             node_ready "$n"
             boot_guest "$n"
             ;;
+        # Its kernel alone: that stands between its processes and everything else, so they stop at the next thing
+        # they ask of it.
+        freeze) kill -STOP "$(cat "$run/host0$n.pid")" ;;
+        thaw) kill -CONT "$(cat "$run/host0$n.pid")" ;;
         *) die "no command 'node $1'" ;;
     esac
 }

@@ -55,10 +55,36 @@ renew_targets() {
     default_targets
 }
 
+# export_again: all targets of a daemon that was stopped, with what is on their units. Initiators that had a session
+# find it again.
+export_again() {
+    local file target unit id line
+    for file in "$run"/targets/*.img; do
+        [ -e "$file" ] || continue
+        target=$(basename "$file" .img)
+        unit=${target##*-lun}
+        target=${target%-lun*}
+        id=$(tid "$target")
+        if [ -z "$id" ]; then
+            id=$(free_tid)
+            tgt --mode target --op new --tid "$id" --targetname "$iqn_prefix$target"
+            while read -r line; do
+                # shellcheck disable=SC2086 # two words
+                account "$target" "$id" $line
+            done < <(cat "$run/targets/$target.accounts" 2>/dev/null && rm "$run/targets/$target.accounts")
+            tgt --mode target --op bind --tid "$id" --initiator-address ALL
+        fi
+        add_unit "$target" "$id" "$unit"
+    done
+}
+
 lab_target() {
     local verb=${1:-list}
     [ $# = 0 ] || shift
-    alive tgtd || die "tgtd of lab '$name' is not running: lab start"
+    case $verb in
+        add | del | stop | start) lock ;; # one after the other: they look for what is free
+    esac
+    [ "$verb" = start ] || alive tgtd || die "tgtd of lab '$name' is not running: lab target start, or lab start"
     case $verb in
         list) list_targets ;;
         add) add_target "$@" ;;
@@ -66,6 +92,12 @@ lab_target() {
         resize) resize_unit "$@" ;;
         serial) renumber_unit "$@" ;;
         down | up) move_ports "$verb" "$@" ;;
+        stop) kill_group tgtd ;;
+        start)
+            if alive tgtd; then say "tgtd is up already" && return; fi
+            start_tgtd
+            export_again
+            ;;
         freeze) kill -STOP "$(cat "$run/tgtd.pid")" ;;
         thaw) kill -CONT "$(cat "$run/tgtd.pid")" ;;
         *) die "no command 'target $verb'" ;;
@@ -145,7 +177,7 @@ account() {
     local target=$1 id=$2 user=${3%%:*} secret=${3#*:}
     [[ $3 == *:* ]] || die "not USER:SECRET: '$3'"
     tgt --mode account --op new --user "$user" --password "$secret" || die "account '$user' exists already"
-    echo "$user" >>"$run/targets/$target.accounts"
+    echo "$3 ${4:-}" >>"$run/targets/$target.accounts"
     tgt --mode account --op bind --tid "$id" --user "$user" ${4:+"$4"}
 }
 
@@ -161,7 +193,7 @@ del_target() {
         return
     fi
     tgt --mode target --op delete --force --tid "$id"
-    while read -r user; do
+    while IFS=: read -r user _; do
         tgt --mode account --op delete --user "$user"
     done < <(cat "$run/targets/$target.accounts" 2>/dev/null)
     rm -f "$run/targets/$target".accounts "$run/targets/$target"-lun*
