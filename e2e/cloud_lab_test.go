@@ -7,6 +7,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -39,6 +40,8 @@ type cloud struct {
 
 	endpoint   string
 	operations string   // of the configuration: how long things take
+	iscsi      string   // likewise; empty for the usual
+	disk       string   // the directory of the database; empty for dir
 	meddled    []string // what ONEVOLUME_… has the daemon do against itself; see assemble/meddle.go
 }
 
@@ -134,10 +137,12 @@ func (c *cloud) configure(hosts string) {
 	if hosts == "" {
 		hosts = "user: oneadmin, ssh_config: " + c.SSHConfig()
 	}
-	c.write("conf", fmt.Sprintf("listen: %s\none_xmlrpc: %s\ndatabase: sqlite:%s/inventory.db\nkey_file: %s/key\noperations: {%s}\nlog: {level: debug}\n"+
-		"shutdown: 5s\nhosts: {%s, connect: 5s, iscsi: {login_timeout: 3s}}\n",
-		strings.TrimSuffix(strings.TrimPrefix(c.endpoint, "http://"), "/RPC2"), c.oned.Endpoint, c.dir, c.dir, c.operations, hosts))
+	c.write("conf", fmt.Sprintf("listen: %s\none_xmlrpc: %s\ndatabase: sqlite:%s\nkey_file: %s/key\noperations: {%s}\nlog: {level: debug}\n"+
+		"shutdown: 5s\nhosts: {%s, connect: 15s, iscsi: {%s}}\n",
+		strings.TrimSuffix(strings.TrimPrefix(c.endpoint, "http://"), "/RPC2"), c.oned.Endpoint, c.database(), c.dir, c.operations, hosts, cmp.Or(c.iscsi, "login_timeout: 3s")))
 }
+
+func (c *cloud) database() string { return filepath.Join(cmp.Or(c.disk, c.dir), "inventory.db") }
 
 func (c *cloud) write(name, text string) string {
 	c.t.Helper()

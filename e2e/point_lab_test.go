@@ -119,14 +119,14 @@ func TestCrashPoints(t *testing.T) {
 	t.Run("side by side", func(t *testing.T) {
 		t.Run("client", func(t *testing.T) {
 			t.Parallel()
-			s := openSite(t, l, 17, "host01")
+			s := crashSite(t, l, 17, "host01")
 			for _, w := range workflows {
 				s.run(w, "client", s.clientDies)
 			}
 		})
 		t.Run("daemon", func(t *testing.T) {
 			t.Parallel()
-			s := openSite(t, l, 18, "host02")
+			s := crashSite(t, l, 18, "host02")
 			for _, w := range workflows {
 				s.run(w, "daemon", s.daemonDies)
 			}
@@ -140,13 +140,18 @@ func TestCrashPoints(t *testing.T) {
 	}
 }
 
-func openSite(t *testing.T, l *lab.Lab, vm int, host string) *site {
-	s := &site{cloud: open(t, l.For(t)), vm: vm, host: host, target: fmt.Sprint("crash", vm)}
+// openSite starts a daemon for the site, after what else is to be changed.
+func openSite(t *testing.T, l *lab.Lab, vm int, host string, change ...func(*site)) *site {
+	s := &site{cloud: open(t, l.For(t)), vm: vm, host: host}
 	s.operations = "lease: 3s, sweep: 500ms, unplug: 2s, lock: 20s"
+	for _, f := range change {
+		f(s)
+	}
 	s.configure("")
 	s.startDaemon()
 	t.Cleanup(func() {
 		s.obeys()
+		s.untrap()
 		s.down()
 		if t.Failed() {
 			s.tellLog()
@@ -154,6 +159,13 @@ func openSite(t *testing.T, l *lab.Lab, vm int, host string) *site {
 			s.Clean(t, host)
 		}
 	})
+	return s
+}
+
+// crashSite is a site with a unit of its own.
+func crashSite(t *testing.T, l *lab.Lab, vm int, host string) *site {
+	s := openSite(t, l, vm, host)
+	s.target = fmt.Sprint("crash", vm)
 	s.volume("disk", s.target, 1, 16)
 	return s
 }
@@ -195,8 +207,9 @@ func (s *site) run(w workflow, who string, kill func(w workflow, p point) string
 	}
 }
 
-// truly wants the volume to have ended so, and looks whether that is so.
-func (s *site) truly(end, want string) {
+// truly wants the volume to have ended so, and looks whether that is so. The
+// domain has no other disk, unless more are given.
+func (s *site) truly(end, want string, disks ...int) {
 	s.t.Helper()
 	if end != want {
 		s.t.Errorf("the volume is %s (%s), want %s", end, s.show("disk")["REASON"], want)
@@ -209,7 +222,7 @@ func (s *site) truly(end, want string) {
 		if !s.holds(s.target, 1, text) {
 			s.t.Error("ATTACHED, but what the guest writes is not in the backing store")
 		}
-		if n := len(s.Disks(s.host, s.vm)); n != 1 {
+		if n := len(s.Disks(s.host, s.vm)); n != append(disks, 1)[0] {
 			s.t.Errorf("ATTACHED, and the domain has %d disks", n)
 		}
 		if v["VM_ID"] != fmt.Sprint(s.vm) || v["HOST"] != s.host {
@@ -229,8 +242,8 @@ func (s *site) truly(end, want string) {
 // brings makes the volume AVAILABLE, or ATTACHED with data of the guest's.
 func (s *site) brings(state string) {
 	s.t.Helper()
-	if len(s.meddled) > 0 {
-		s.t.Fatal("the daemon is meddled with still")
+	if strings.Contains(strings.Join(s.meddled, " "), "ONEVOLUME_CRASH=") {
+		s.t.Fatal("the daemon is to kill itself still")
 	}
 	switch is := s.show("disk")["STATUS"]; {
 	case is == state:
