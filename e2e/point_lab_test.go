@@ -123,6 +123,7 @@ func TestCrashPoints(t *testing.T) {
 			for _, w := range workflows {
 				s.run(w, "client", s.clientDies)
 			}
+			s.off()
 		})
 		t.Run("daemon", func(t *testing.T) {
 			t.Parallel()
@@ -133,6 +134,7 @@ func TestCrashPoints(t *testing.T) {
 			for _, w := range resumes {
 				s.run(w, "daemon after a client", s.successorDies)
 			}
+			s.off()
 		})
 	})
 	if t.Failed() {
