@@ -58,7 +58,7 @@ renew_targets() {
 # export_again: all targets of a daemon that was stopped, with what is on their units. Initiators that had a session
 # find it again.
 export_again() {
-    local file target unit id line
+    local file target unit id line accounts
     for file in "$run"/targets/*.img; do
         [ -e "$file" ] || continue
         target=$(basename "$file" .img)
@@ -68,10 +68,13 @@ export_again() {
         if [ -z "$id" ]; then
             id=$(free_tid)
             tgt --mode target --op new --tid "$id" --targetname "$iqn_prefix$target"
-            while read -r line; do
+            accounts=()
+            [ ! -e "$run/targets/$target.accounts" ] || mapfile -t accounts <"$run/targets/$target.accounts"
+            rm -f "$run/targets/$target.accounts"
+            for line in "${accounts[@]}"; do
                 # shellcheck disable=SC2086 # two words
                 account "$target" "$id" $line
-            done < <(cat "$run/targets/$target.accounts" 2>/dev/null && rm "$run/targets/$target.accounts")
+            done
             tgt --mode target --op bind --tid "$id" --initiator-address ALL
         fi
         add_unit "$target" "$id" "$unit"
