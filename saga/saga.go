@@ -20,7 +20,8 @@ import (
 // they act: each may run again after having run to any point before.
 type Step[S any] struct {
 	Name string
-	Do   func(ctx context.Context, s *S) error
+	// Do is nil for a step that only taking back has.
+	Do func(ctx context.Context, s *S) error
 	// Undo takes back whatever Do did, wholly or in part, or nothing. Nil
 	// when Do changes nothing.
 	Undo func(ctx context.Context, s *S) error
@@ -95,6 +96,9 @@ func (g *Saga[S]) Run(ctx context.Context, s *S) error {
 func (g *Saga[S]) forward(ctx context.Context, s *S, reached int, committed bool) error {
 	var done []onevolume.Entry
 	for i, step := range g.Steps {
+		if step.Do == nil {
+			continue
+		}
 		if err := g.write(ctx, append(done, g.entry(step.Name, onevolume.StepStarted, ""))...); err != nil {
 			return err
 		}

@@ -2,11 +2,24 @@ package workflow
 
 import (
 	"context"
+	"slices"
 
 	"onevolume"
 	"onevolume/command"
 	"onevolume/hypervisor"
 	"onevolume/iscsi"
+)
+
+// The names of steps are in journals: whoever takes an operation over finds
+// its steps by them.
+const (
+	stepDomain  = "domain"
+	stepConnect = "connect"
+	stepPlug    = "plug"
+	stepUnplug  = "unplug"
+	stepProve   = "prove"
+	stepWipe    = "wipe"
+	stepRelease = "release"
 )
 
 // attachSteps looks the domain up, connects the host to the target and plugs
@@ -22,15 +35,15 @@ func (r *run) attachSteps() []step {
 		// an earlier owner of the operation did the step before us.
 		nothing, unplugged bool
 	)
-	return []step{
-		{Name: "domain", Do: func(ctx context.Context, f *facts) (err error) {
+	steps := []step{
+		{Name: stepDomain, Do: func(ctx context.Context, f *facts) (err error) {
 			f.Host = r.op.VM.Host
 			if dom, err = r.runningDomain(ctx); err != nil || r.op.Kind != onevolume.Replug {
 				return err
 			}
 			return r.alreadyThere(ctx, dom)
 		}},
-		{Name: "connect", Do: func(ctx context.Context, f *facts) (err error) {
+		{Name: stepConnect, Do: func(ctx context.Context, f *facts) (err error) {
 			dev, err = r.connect(ctx, f.Host, dom.Name)
 			nothing = err != nil && !dev.Fresh && !cutOff(err) && !r.resumed
 			return err
@@ -40,7 +53,7 @@ func (r *run) attachSteps() []step {
 			}
 			return r.takeBackConnect(ctx, dev)
 		}},
-		{Name: "plug", Do: func(ctx context.Context, f *facts) error {
+		{Name: stepPlug, Do: func(ctx context.Context, f *facts) error {
 			err := r.plug(ctx, f, dom, dev)
 			code := onevolume.CodeOf(err)
 			unplugged = err != nil && !cutOff(err) && code != onevolume.Unknown && code != onevolume.Busy && !r.resumed
@@ -64,6 +77,25 @@ func (r *run) attachSteps() []step {
 			return nil // no domain, no disk
 		}},
 	}
+	if r.soiled {
+		steps = slices.Insert(steps, len(steps)-1, step{Name: stepWipe, Undo: r.blank})
+	}
+	return steps
+}
+
+// blank takes back what a guest may have written to a volume that was
+// blank. One that cannot be written to is as it was.
+func (r *run) blank(ctx context.Context, f *facts) error {
+	f.Host = r.op.VM.Host
+	h, err := r.on(ctx, f.Host)
+	if err != nil {
+		return err
+	}
+	dev, err := r.reconnect(ctx, h)
+	if err != nil || dev.ReadOnly {
+		return err
+	}
+	return r.wipe(ctx, f, dev)
 }
 
 // runningDomain looks the VM's domain up and asks that it runs.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"onevolume"
+	"onevolume/command"
 	"onevolume/iscsi"
 )
 
@@ -13,18 +14,18 @@ import (
 // way back, only on.
 func (r *run) detachSteps() []step {
 	var dev iscsi.Device
-	steps := []step{{Name: "unplug", NoReturn: true, Do: r.letGo, Undo: r.stillThere}}
+	steps := []step{{Name: stepUnplug, NoReturn: true, Do: r.letGo, Undo: r.stillThere}}
 	if r.op.Leave != onevolume.LeaveData {
 		steps = append(steps,
-			step{Name: "prove", Do: func(ctx context.Context, f *facts) (err error) {
-				dev, err = r.reconnect(ctx, f)
+			step{Name: stepProve, Do: func(ctx context.Context, f *facts) (err error) {
+				dev, err = r.proveAgain(ctx, f)
 				return err
 			}},
-			step{Name: "wipe", Do: func(ctx context.Context, f *facts) error {
+			step{Name: stepWipe, Do: func(ctx context.Context, f *facts) error {
 				return r.wipe(ctx, f, dev)
 			}})
 	}
-	return append(steps, step{Name: "release", Do: func(ctx context.Context, f *facts) error {
+	return append(steps, step{Name: stepRelease, Do: func(ctx context.Context, f *facts) error {
 		for _, host := range r.places() {
 			r.tell(Event{Text: "logging host " + host + " out"})
 			h, err := r.on(ctx, host)
@@ -119,21 +120,27 @@ func (r *run) inGuest(ctx context.Context) (bool, error) {
 	return false, nil
 }
 
-// reconnect proves the device again before it is overwritten: it may have
+// proveAgain proves the device again before it is overwritten: it may have
 // been unplugged an hour ago, by a process that died.
-func (r *run) reconnect(ctx context.Context, f *facts) (iscsi.Device, error) {
+func (r *run) proveAgain(ctx context.Context, f *facts) (iscsi.Device, error) {
 	f.Host = r.op.VM.Host
 	h, err := r.on(ctx, f.Host)
 	if err != nil {
 		return iscsi.Device{}, err
 	}
+	dev, err := r.reconnect(ctx, h)
+	if err == nil && dev.ReadOnly {
+		err = onevolume.Errorf(onevolume.Refused, "volume %d is read-only on host %s and cannot be wiped", r.vol.ID, f.Host).
+			WithHint("make the logical unit writable on its array, or detach with --no-format")
+	}
+	return dev, err
+}
+
+// reconnect gives the device, proven, which no domain may have.
+func (r *run) reconnect(ctx context.Context, h command.Host) (iscsi.Device, error) {
 	dev, err := r.Initiator.Connect(ctx, h, r.vol.Target, r.want())
 	if err != nil {
 		return dev, err
-	}
-	if dev.ReadOnly {
-		return dev, onevolume.Errorf(onevolume.Refused, "volume %d is read-only on host %s and cannot be wiped", r.vol.ID, f.Host).
-			WithHint("make the logical unit writable on its array, or detach with --no-format")
 	}
 	return dev, r.unused(ctx, h, "", dev)
 }

@@ -23,24 +23,29 @@ func (e *Engine) Resume(ctx context.Context, op onevolume.Operation, vol onevolu
 	if err != nil {
 		return r.end(ctx, &saga.Stuck{Step: "resume", Cause: err})
 	}
-	steps, err := r.steps()
-	if err != nil {
-		return r.end(ctx, &saga.Stuck{Step: "resume", Cause: err})
-	}
-	g := r.saga(steps)
-	story, err := g.Read(journal)
-	if err != nil {
-		return r.end(ctx, &saga.Stuck{Step: "resume", Cause: err})
-	}
-	r.committed = story.Committed
 	return r.underLease(ctx, func(ctx context.Context) error {
+		story, err := r.read(journal)
+		if err != nil {
+			return &saga.Stuck{Step: "resume", Cause: err}
+		}
+		r.committed = story.Committed
 		forward, err := r.goOn(ctx, story)
 		if err != nil {
 			return &saga.Stuck{Step: "resume", Cause: err}
 		}
+		if story, err = r.read(journal); err != nil { // with the steps as they are now
+			return &saga.Stuck{Step: "resume", Cause: err}
+		}
 		r.facts = story.State
-		if forward {
+		steps, err := r.steps()
+		g := r.saga(steps)
+		switch {
+		case err != nil:
+			return &saga.Stuck{Step: "resume", Cause: err}
+		case forward:
 			return g.Forward(ctx, &story, &r.facts)
+		case r.plugged:
+			story.Reached = len(steps) - 1
 		}
 		cause := errors.New("its owner died before the disk was in the guest")
 		if op.Way == onevolume.Back {
@@ -50,33 +55,49 @@ func (e *Engine) Resume(ctx context.Context, op onevolume.Operation, vol onevolu
 	})
 }
 
+// read makes a story of the journal.
+func (r *run) read(journal []onevolume.Entry) (saga.Story[facts], error) {
+	for _, e := range journal {
+		switch {
+		case e.Step == stepPlug:
+			r.begun = e.Event != onevolume.UndoFinished
+			r.done = r.begun && (r.done || e.Event == onevolume.StepSucceeded)
+		case e.Step == stepWipe && r.op.Kind == onevolume.Attach && e.Event != onevolume.UndoFinished:
+			r.soiled = true
+		}
+	}
+	steps, err := r.steps()
+	if err != nil {
+		return saga.Story[facts]{}, err
+	}
+	return r.saga(steps).Read(journal)
+}
+
 // goOn looks at the host and says whether the run goes on or back. Its error
 // says that this cannot be told, or cannot be.
 func (r *run) goOn(ctx context.Context, story saga.Story[facts]) (bool, error) {
-	switch {
-	case r.op.Kind == onevolume.Detach && r.op.Way == onevolume.Back:
-		return false, r.mayKeep(ctx)
-	case r.op.Kind == onevolume.Detach:
+	if r.op.Kind == onevolume.Detach {
+		if r.op.Way == onevolume.Back {
+			return false, r.mayKeep(ctx)
+		}
 		return true, nil
-	case r.op.Kind == onevolume.Attach && r.op.Way == onevolume.Back, r.op.Kind == onevolume.Attach && story.Undoing && r.op.Way == onevolume.Decide:
-		return false, nil
 	}
 	h, err := r.on(ctx, r.op.VM.Host)
 	if err != nil {
 		return false, err
 	}
 	dom, err := r.driver.Domain(ctx, h, r.op.VM)
-	if onevolume.CodeOf(err) == onevolume.NotFound {
-		return r.op.Way == onevolume.Forward, nil // whose first step will say so
-	}
-	if err != nil {
+	if err != nil && onevolume.CodeOf(err) != onevolume.NotFound {
 		return false, err
 	}
-	if _, plugged := dom.Find(onevolume.Serial(r.vol.ID), story.State.Disk.Source); !plugged {
-		return r.op.Way == onevolume.Forward, nil
-	}
-	r.keep = r.op.Kind == onevolume.Replug
-	if r.op.Way == onevolume.Back {
+	_, r.plugged = dom.Find(onevolume.Serial(r.vol.ID), story.State.Disk.Source)
+	r.keep = r.plugged && r.op.Kind == onevolume.Replug
+	switch {
+	case !r.plugged:
+		r.soil(r.done || r.begun && (r.op.Way == onevolume.Back || !dom.Running))
+		return r.op.Way == onevolume.Forward, nil // a domain that is not there, its first step tells
+	case r.op.Way == onevolume.Back:
+		r.soil(true)
 		return false, nil
 	}
 	err = r.prove(ctx, h)
@@ -91,7 +112,16 @@ func (r *run) goOn(ctx context.Context, story saga.Story[facts]) (bool, error) {
 	if !r.keep {
 		r.tell(Event{Text: "the disk is taken out again: " + err.Error()})
 	}
+	r.soil(onevolume.CodeOf(err) != onevolume.Mismatch)
 	return false, nil
+}
+
+// soil notes that a guest may have written to the volume that an attach gave
+// it. One that was blank is wiped before it may be anybody else's.
+func (r *run) soil(written bool) {
+	if written && r.op.Kind == onevolume.Attach && r.op.Prior == onevolume.Available {
+		r.soiled = true
+	}
 }
 
 // prove looks at the device of a disk that the guest has. Connecting again

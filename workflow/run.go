@@ -44,6 +44,12 @@ type run struct {
 	// keep says that the guest had the disk before a replug began: whatever
 	// comes, it is not taken out.
 	keep bool
+	// plugged says that the disk of a resumed attach or replug was in the
+	// guest, done and begun that by its journal it was once, or may have been.
+	plugged, done, begun bool
+	// soiled says that a guest may have written to a blank volume, so that
+	// taking back wipes it.
+	soiled bool
 	// asked says that a guest may have been asked to let go.
 	asked bool
 	// unlocked leaves out the lock on the host: a plan changes nothing.
