@@ -292,13 +292,22 @@ func TestResumedAttachOfAnotherDevice(t *testing.T) {
 	}
 }
 
-// A resumed attach finds the session lost: the guest keeps its disk,
-// and waits for the session as it would at any other time.
+// A resumed attach finds the session lost, so that nothing can be proven: the
+// guest keeps its disk, until the session is back.
 func TestResumedAttachWithoutSession(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t, newGround(t))
 	v := c.halfAttached()
 	c.hosts[0].iscsi.Lose(v.Target.IQN, "FAILED")
+	for _, op := range c.expired() {
+		if err := c.process("daemon").resume(op); onevolume.CodeOf(err) != onevolume.Unknown {
+			t.Errorf("%v", err)
+		}
+	}
+	if got := c.read(v.ID); got.State != onevolume.Attaching || len(c.plugged()[v.ID]) != 1 {
+		t.Errorf("the volume is %s (%s), plugged %v", got.State, got.Reason, c.plugged())
+	}
+	c.hosts[0].iscsi.Lose(v.Target.IQN, "LOGGED_IN")
 	c.settle()
 	if got := c.read(v.ID); got.State != onevolume.Attached {
 		t.Errorf("the volume is %s (%s)", got.State, got.Reason)
