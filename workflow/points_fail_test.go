@@ -166,6 +166,8 @@ func (a act) afterUndoFailure(do, f *fault) onevolume.State {
 		return onevolume.Failed
 	case a.kind == onevolume.Detach:
 		return a.goal() // whoever takes a detach over carries it on
+	case do.step == "plug" && do.after && f.step == "plug" && !f.after:
+		return a.goal() // and finds the disk in the guest
 	}
 	return a.prior()
 }
