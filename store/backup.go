@@ -34,6 +34,11 @@ func (s *Store) Backup(ctx context.Context, path string) (Backup, error) {
 	if err != nil {
 		return Backup{}, err
 	}
+	return s.backup(ctx, f)
+}
+
+// backup fills a new file and keeps it, or leaves none.
+func (s *Store) backup(ctx context.Context, f *newFile) (Backup, error) {
 	b, err := s.backupTo(ctx, f)
 	if err != nil {
 		return Backup{}, errors.Join(err, f.discard())

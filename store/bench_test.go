@@ -20,10 +20,15 @@ func benchmarks(b *testing.B, bench func(b *testing.B, w *world)) {
 	}
 }
 
+// With both deeds in the audit.
 func BenchmarkReserveAndFinish(b *testing.B) {
 	benchmarks(b, func(b *testing.B, w *world) {
+		ctx := asks(b, alice, "attach", "17 1G")
 		for b.Loop() {
-			op, _ := w.reserve(b, alice, attach(17, gib))
+			op, _, err := w.Reserve(ctx, alice, attach(17, gib))
+			if err != nil {
+				b.Fatal(err)
+			}
 			w.finish(b, op, onevolume.Ending{Status: onevolume.Undone, State: onevolume.Available})
 		}
 	})

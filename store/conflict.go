@@ -123,20 +123,24 @@ func (s *Store) outward(doing string, err error) error {
 	if err == nil || errors.As(err, &mine) {
 		return err
 	}
-	switch troubleOf(err) {
-	case conflict:
+	var lite *sqlite.Error
+	switch kind := troubleOf(err); {
+	case kind == conflict && errors.As(err, &lite):
+		return onevolume.Errorf(onevolume.Busy, "%s: another program keeps the database %s locked: %w", doing, s.kind.name, err).
+			WithHint("see which by fuser %s, and end it if it hangs; nothing was changed", s.kind.name)
+	case kind == conflict:
 		return onevolume.Errorf(onevolume.Busy, "%s: others kept writing the same: %w", doing, err).
 			WithHint("try again in a moment")
-	case disconnected:
+	case kind == disconnected:
 		return onevolume.Errorf(onevolume.Unreachable, "%s: the database %s does not answer: %w", doing, s.kind.name, err).
 			WithHint("check that the database server runs and can be reached; nothing was changed")
-	case notReady:
+	case kind == notReady:
 		return s.refused(doing, err)
-	case broken:
+	case kind == broken:
 		return damaged(s.kind.name, err)
-	case full:
-		return onevolume.Errorf(onevolume.Internal, "%s: %w", doing, err).WithHint("make room on the disk of the database %s", s.kind.name)
-	default: // nothing that a hint would help with
+	case kind == full:
+		return onevolume.Errorf(onevolume.Internal, "%s: the disk of %s is full: %w", doing, s.kind.name, err).
+			WithHint("make room there; nothing was changed")
 	}
 	if errors.Is(err, sql.ErrConnDone) || errors.Is(err, sql.ErrTxDone) {
 		return onevolume.Errorf(onevolume.Unreachable, "%s: the connection to the database was closed: %w", doing, err)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"io/fs"
 )
 
@@ -17,4 +18,27 @@ func DataTables() map[string]string {
 		all[t.name] = t.columns
 	}
 	return all
+}
+
+// Impatient lets a transaction lose no more than n times.
+func (s *Store) Impatient(n int) { s.tries = n }
+
+// Limit bounds the pages of a SQLite file, as a full disk does.
+func (s *Store) Limit(ctx context.Context, pages int) error {
+	s.db.SetMaxOpenConns(1) // the bound is a connection's
+	_, err := s.db.ExecContext(ctx, fmt.Sprintf("PRAGMA max_page_count = %d", pages))
+	return err
+}
+
+// BackupWithin is Backup on a disk that has room for so many pages.
+func (s *Store) BackupWithin(ctx context.Context, path string, pages int) error {
+	f, err := newFileAt(path)
+	if err != nil {
+		return err
+	}
+	if _, err := f.db.ExecContext(ctx, fmt.Sprintf("PRAGMA max_page_count = %d", pages)); err != nil {
+		return err
+	}
+	_, err = s.backup(ctx, f)
+	return err
 }

@@ -100,6 +100,13 @@ func noSuchTable(err error) bool {
 	return errors.As(err, &e) && e.Code() == 1 && strings.Contains(e.Error(), "no such table: one_volume_control")
 }
 
+// noTransaction tells SQLite's answer to a rollback of what it has rolled back
+// by itself, as it does on a full disk.
+func noTransaction(err error) bool {
+	var e *sqlite.Error
+	return errors.As(err, &e) && e.Code() == 1 && strings.Contains(e.Error(), "no transaction is active")
+}
+
 // runScript runs a schema and records the version it leads to. Another daemon
 // may do the same at the same time: where DDL is not undone with its
 // transaction, whatever the other made first counts as made.

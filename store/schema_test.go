@@ -96,7 +96,7 @@ func TestOutward(t *testing.T) {
 		{number(1047), onevolume.Unreachable, "Galera"},
 		{number(1290), onevolume.Unreachable, "read-only"},
 		{mysql.ErrInvalidConn, onevolume.Unreachable, "database server"},
-		{number(1114), onevolume.Internal, "disk"},
+		{number(1114), onevolume.Internal, "make room"},
 		{number(1064), onevolume.Internal, ""},
 		{onevolume.Missing("volume", 3), onevolume.NotFound, ""},
 	} {

@@ -86,6 +86,7 @@ type Store struct {
 	seal  sealer
 	clock func() time.Time
 	tell  func(string)
+	tries int // of a transaction that loses; attempts when it is 0
 	// turn is held by the transaction that writes, where the database lets
 	// only one do so at a time: waiting in line here is fair and wakes at
 	// once, where SQLite's own waiting sleeps and tries again. Else nil.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -43,7 +44,7 @@ func (s *Store) persist(ctx context.Context, doing string, fn func() error) erro
 	for n := 1; ; n++ {
 		err := fn()
 		kind := troubleOf(err)
-		if kind != conflict && (kind != disconnected || n >= reconnects) || n == attempts {
+		if kind != conflict && (kind != disconnected || n >= reconnects) || n == cmp.Or(s.tries, attempts) {
 			return s.outward(doing, err)
 		}
 		// Half of the wait is drawn, so that those who met once do not meet
@@ -74,7 +75,7 @@ func (s *Store) try(ctx context.Context, doing string, fn func(tx *sql.Tx) error
 	if err := fn(tx); err != nil {
 		// A connection that died took the transaction with it; what counts
 		// is why fn failed.
-		if undoErr := tx.Rollback(); undoErr != nil && troubleOf(undoErr) == other && !errors.Is(undoErr, sql.ErrTxDone) {
+		if undoErr := tx.Rollback(); undoErr != nil && troubleOf(undoErr) == other && !errors.Is(undoErr, sql.ErrTxDone) && !noTransaction(undoErr) {
 			return errors.Join(err, undoErr)
 		}
 		return err

@@ -22,6 +22,10 @@ import (
 
 // The scripts type onevolumed as administrators do, on SQLite and on MariaDB.
 func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+		os.Exit(0)
+	}
 	testscript.Main(m, map[string]func(){"onevolumed": main})
 }
 
