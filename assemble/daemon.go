@@ -97,7 +97,7 @@ func (d *Daemon) connect(ctx context.Context) error {
 func (d *Daemon) Run(ctx context.Context) error {
 	defer func() { _ = d.log.Sync() }() // standard error cannot be synced everywhere
 	d.loops.Start()
-	d.checkups.Start()
+	d.checkups.Start() //nolint:contextcheck // it has a life of its own, which Stop ends
 	served := make(chan error, 1)
 	go func() { served <- d.server.Serve(d.listener) }()
 	d.log.Info("onevolumed serves", zap.String("version", onevolume.Version), zap.Stringer("listen", d.listener.Addr()))

@@ -120,12 +120,12 @@ func sudo(argv ...string) command.Cmd { return command.Cmd{Argv: argv, Sudo: tru
 // said is a volume as people know it.
 func said(v onevolume.Volume) string {
 	s := fmt.Sprintf("volume %d (%s)", v.ID, v.Name)
-	switch {
-	case v.State == onevolume.Attached:
+	switch v.State {
+	case onevolume.Attached:
 		return fmt.Sprintf("%s, which is attached to VM %d on host %s", s, v.Attachment.VM, v.Attachment.Host)
-	case v.State == onevolume.Available:
+	case onevolume.Available:
 		return s + ", which is free"
-	case v.State == onevolume.Retained:
+	case onevolume.Retained:
 		return s + ", which is in no VM and keeps its owner's data"
 	}
 	return s + ", which is " + string(v.State)

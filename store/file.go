@@ -100,16 +100,6 @@ func (f *newFile) close() error {
 	return db.Close()
 }
 
-// verify reads the file that close has written as a later reader will.
-func (f *newFile) verify(ctx context.Context) error {
-	db, err := sql.Open("sqlite", sqliteDSN(f.part, url.Values{"mode": {"ro"}}))
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	return sound(ctx, db)
-}
-
 // keep gives the file its name. It is on the disk then, whole.
 func (f *newFile) keep() error {
 	if err := errors.Join(f.close(), f.lock.Sync()); err != nil {

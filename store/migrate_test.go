@@ -144,7 +144,7 @@ func firstVersion(t *testing.T, from store.Options) store.Options {
 		if err := rows.Err(); err != nil {
 			t.Fatal(err)
 		}
-		rows.Close()
+		rows.Close() //nolint:sqlclosecheck // before the next table is read: the pool has one connection
 	}
 	exec(t, old, "UPDATE one_volume_control SET value = 1 WHERE name = 'schema'")
 	exec(t, old, "DELETE FROM one_volume_control WHERE name = 'audit'")

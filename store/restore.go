@@ -174,7 +174,7 @@ func (s *Store) current(ctx context.Context) (up *Store, done func(), err error)
 	if err != nil {
 		return nil, nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	done = func() { f.discard(); os.RemoveAll(dir) } // nobody will miss it
+	done = func() { _ = f.discard(); os.RemoveAll(dir) } // nobody will miss it
 	if err = s.vacuumInto(ctx, s.db, f); err == nil {
 		err = s.bringUpCopy(ctx, f.db, steps)
 	}

@@ -1,6 +1,7 @@
 package workflow_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -110,7 +111,7 @@ func (a act) afterFailure(i int, f *fault) onevolume.State {
 	switch {
 	case i < a.noReturn() || i == a.noReturn() && !f.after:
 		return a.prior()
-	case i == a.noReturn() || f.err == errTransient:
+	case i == a.noReturn() || errors.Is(f.err, errTransient):
 		return a.goal()
 	}
 	return onevolume.Failed
@@ -162,7 +163,7 @@ func (a act) afterUndoFailure(do, f *fault) onevolume.State {
 	switch {
 	case a.kind == onevolume.Detach && do.after && f.after:
 		return a.goal() // the Undo saw for itself that the guest has let go
-	case f.err == errPermanent:
+	case errors.Is(f.err, errPermanent):
 		return onevolume.Failed
 	case a.kind == onevolume.Detach:
 		return a.goal() // whoever takes a detach over carries it on

@@ -37,16 +37,6 @@ func (c *cloud) server(name string) *server {
 	return s
 }
 
-// kill ends the server as SIGKILL does. What it had under way finds neither
-// hosts nor inventory any more.
-func (s *server) kill() {
-	s.mu.Lock()
-	s.dead = true
-	s.mu.Unlock()
-	s.hangUp()
-	s.halt()
-}
-
 // halt waits until nothing of the server runs.
 func (s *server) halt() { s.Stop(context.WithoutCancel(s.c.Context())) }
 

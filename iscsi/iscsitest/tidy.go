@@ -17,7 +17,7 @@ func (h *Host) survey(command.Cmd) command.Result {
 	a.say("initiator %s", h.initiator())
 	for _, s := range h.sessions {
 		a.say("target %s", s.iqn)
-		at := string(s.portal.Addr().String())
+		at := s.portal.Addr().String()
 		a.say("session %d %d 0 %s %d %s %d %s", s.id, s.host, at, s.portal.Port(), at, s.portal.Port(), s.state)
 		for _, lun := range slices.Sorted(maps.Keys(s.disks)) {
 			a.say("unit %d %d:0:0:%d %s", s.id, s.host, lun, s.disks[lun].name)
