@@ -69,10 +69,12 @@ func (d *Daemon) connect(ctx context.Context) error {
 		return err
 	}
 	service, m := &inventory.Service{Store: d.store}, newMeddler()
+	e := engine(d.conf, logCommands(d.log))
+	e.Hosts = guarded(d.conf, e.Hosts)
 	d.loops = &daemon.Daemon{
 		Store: m.store(d.store), Cloud: opennebula.Cloud{Client: one},
 		Ledger: func(who onevolume.Caller) onevolume.Ledger { return m.ledger(service.Ledger(who)) },
-		Engine: engine(d.conf, logCommands(d.log)), Log: d.log, Now: m.now, Name: process("onevolumed"), Orphan: deadHere,
+		Engine: e, Log: d.log, Now: m.now, Name: process("onevolumed"), Orphan: deadHere,
 		Sweep: d.conf.Operations.Sweep, GiveUp: d.conf.Operations.GiveUp,
 	}
 	d.checkups = &daemon.Checkups{

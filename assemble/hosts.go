@@ -44,6 +44,12 @@ func engine(c config.Config, hear func(command.Event)) workflow.Engine {
 	}
 }
 
+// guarded keeps a host that hangs from holding up operations on others. The
+// command line has no use for it: it runs one operation and ends.
+func guarded(c config.Config, hosts command.Dialer) command.Dialer {
+	return command.NewGuard(hosts, command.GuardOptions{Connections: c.Hosts.Connections, CoolDown: c.Hosts.CoolDown})
+}
+
 // meter adds up what commands on hosts took, and prints them to say if that
 // is set.
 type meter struct {

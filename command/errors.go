@@ -80,6 +80,7 @@ const (
 	KindShell          Kind = "shell"            // logged in, but no usable /bin/sh
 	KindProtocol       Kind = "protocol"         // anything else on the way
 	KindCancelled      Kind = "cancelled"        // the caller's context ended
+	KindBusy           Kind = "busy"             // a Guard has no connection to spare
 )
 
 // DialError says why a host could not be reached.
@@ -94,6 +95,9 @@ type DialError struct {
 
 // Error names the host, its address and the cause. The hint is not in it.
 func (e *DialError) Error() string {
+	if s, ok := errors.AsType[*Silence](e.Err); ok {
+		return "host " + e.Host + " " + s.Error()
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "host %s", e.Host)
 	if e.Via != "" {

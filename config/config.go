@@ -84,6 +84,12 @@ type Hosts struct {
 	Identities []string `yaml:"identities"`
 	// Connect bounds the time to reach a host.
 	Connect time.Duration `yaml:"connect"`
+	// Connections is how many connections the daemon has to one host at the
+	// same time; further operations on it wait.
+	Connections int `yaml:"connections"`
+	// CoolDown is how long the daemon leaves a host alone that did not
+	// answer; then twice as long each time, up to 8 times as long.
+	CoolDown time.Duration `yaml:"cool_down"`
 	// LibvirtURI is what virsh connects to on the host.
 	LibvirtURI string `yaml:"libvirt_uri"`
 	// Hypervisors sets the driver of a host by its name, where the VM_MAD of
@@ -112,7 +118,7 @@ func Default() Config {
 		Shutdown:  20 * time.Second,
 		Operations: Operations{Lease: 30 * time.Second, Sweep: 10 * time.Second, Checkup: 10 * time.Minute, GiveUp: 10 * time.Minute,
 			Unplug: time.Minute, Lock: time.Minute},
-		Hosts: Hosts{Connect: 10 * time.Second, LibvirtURI: "qemu:///system",
+		Hosts: Hosts{Connect: 10 * time.Second, Connections: 8, CoolDown: 15 * time.Second, LibvirtURI: "qemu:///system",
 			ISCSI: ISCSI{Login: 10 * time.Second, Replacement: 2 * time.Minute}},
 	}
 }
@@ -179,7 +185,7 @@ func (c *Config) check() error {
 	}
 	for key, d := range map[string]time.Duration{
 		"shutdown": c.Shutdown, "operations.sweep": c.Operations.Sweep, "operations.give_up": c.Operations.GiveUp,
-		"operations.unplug": c.Operations.Unplug, "operations.lock": c.Operations.Lock, "hosts.connect": c.Hosts.Connect,
+		"operations.unplug": c.Operations.Unplug, "operations.lock": c.Operations.Lock, "hosts.connect": c.Hosts.Connect, "hosts.cool_down": c.Hosts.CoolDown,
 		"hosts.iscsi.login_timeout": c.Hosts.ISCSI.Login, "hosts.iscsi.replacement_timeout": c.Hosts.ISCSI.Replacement,
 	} {
 		if d <= 0 {
@@ -191,6 +197,9 @@ func (c *Config) check() error {
 	}
 	if c.Operations.Checkup != 0 && c.Operations.Checkup < time.Second {
 		return fmt.Errorf("operations.checkup: %s is neither 0 nor at least 1s", c.Operations.Checkup)
+	}
+	if c.Hosts.Connections < 1 || c.Hosts.Connections > 100 {
+		return fmt.Errorf("hosts.connections: %d is not from 1 to 100", c.Hosts.Connections)
 	}
 	if c.AuthCache < 0 || c.AuthCache > time.Minute {
 		return fmt.Errorf("auth_cache: %s is not from 0s to 1m", c.AuthCache)

@@ -48,6 +48,8 @@ func TestBadConfigurationIsNamed(t *testing.T) {
 		"operations: {unplug: -1s}":           "operations.unplug",
 		"log: {level: loud}":                  "log.level",
 		"log: {format: xml}":                  "log.format",
+		"hosts: {connections: 0}":             "hosts.connections",
+		"hosts: {cool_down: 0s}":              "hosts.cool_down",
 		"auth_cache: 1h":                      "auth_cache",
 		"shutdown: soon":                      "line 1",
 		"listen: [":                           "line",

@@ -15,6 +15,9 @@ func hostError(err error) error {
 		return err
 	}
 	if dial, ok := errors.AsType[*command.DialError](err); ok {
+		if dial.Kind == command.KindBusy {
+			return onevolume.Errorf(onevolume.Busy, "%w", err).WithHint("%s", dial.Hint)
+		}
 		return onevolume.Errorf(onevolume.Unreachable, "%w", err).WithHint("%s", dial.Hint)
 	}
 	if _, ok := errors.AsType[*command.LockedError](err); ok {
