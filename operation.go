@@ -55,9 +55,12 @@ type Operation struct {
 	Generation int
 	Way        Way       // set by an administrator who resumed or aborted it
 	Lease      time.Time // when the owner is taken for dead
-	Started    time.Time
-	Ended      time.Time // zero while RUNNING
-	Error      string
+	// Term is how long the lease is from each word of the owner, who gives
+	// three in that time.
+	Term    time.Duration
+	Started time.Time
+	Ended   time.Time // zero while RUNNING
+	Error   string
 }
 
 // Ref names one owner's hold on an operation.

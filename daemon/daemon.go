@@ -23,10 +23,11 @@ type Store interface {
 	Volume(ctx context.Context, id onevolume.VolumeID) (onevolume.Volume, error)
 	Operation(ctx context.Context, id int) (onevolume.Operation, error)
 	Journal(ctx context.Context, id int) ([]onevolume.Entry, error)
-	// Expired lists the running operations whose lease ended before t.
-	Expired(ctx context.Context, t time.Time) ([]onevolume.Operation, error)
+	// Running lists the running operations.
+	Running(ctx context.Context) ([]onevolume.Operation, error)
 	// TakeOver makes owner the operation's owner, even before the lease has
-	// ended when the old one is dead; Stale when someone else was quicker.
+	// ended by the time of the day when the old one is dead; Stale when
+	// someone else was quicker.
 	TakeOver(ctx context.Context, op onevolume.OperationRef, owner string, lease time.Duration, dead bool) (onevolume.Operation, error)
 	// Reopen makes a parked operation run again, the given way. Codes:
 	// NotFound, Action (not parked, or the volume has gone other ways).
@@ -48,7 +49,8 @@ type Daemon struct {
 	// Engine is copied for each operation, with its own ledger.
 	Engine workflow.Engine
 	Log    *zap.Logger
-	Now    func() time.Time
+	// Now must give a monotonic reading with the time, as time.Now does.
+	Now func() time.Time
 	// Name tells this process from every other: program, user, host, pid.
 	Name string
 	// Orphan says whether an operation's owner is surely dead, so that its
@@ -63,15 +65,16 @@ type Daemon struct {
 	stop     context.CancelFunc
 	requests atomic.Int64
 	mu       sync.Mutex
-	resuming map[int]time.Time // operations being taken over, and since when
+	resuming map[int]time.Time // since when operations have been tried in vain; zero while they are worked on
 	closed   bool
+	watch    watch // the sweep's alone
 }
 
 // Start begins the sweep. Operations of an owner that is surely dead are
 // taken over at once.
 func (d *Daemon) Start() {
 	d.working, d.stop = context.WithCancel(context.Background())
-	d.resuming = map[int]time.Time{}
+	d.resuming, d.watch = map[int]time.Time{}, watch{}
 	d.jobs.Go(d.sweep)
 }
 
@@ -123,12 +126,15 @@ func (d *Daemon) begin(ctx context.Context, who onevolume.Caller, session string
 		d.jobs.Done()
 		return 0, err
 	}
+	op := job.Operation()
+	d.claim(op.ID)
 	go func() {
 		defer d.jobs.Done()
-		log := d.about(job.Operation())
+		log, ctx := d.about(op), context.WithoutCancel(ctx)
 		log.Info("operation begins", zap.Int("uid", who.UID))
-		_, err := job.Run(context.WithoutCancel(ctx))
+		_, err := job.Run(ctx)
 		logEnd(log, err)
+		d.unclaim(op.ID, d.outcome(ctx, op, err, d.Now(), log))
 	}()
 	return job.Volume().ID, nil
 }

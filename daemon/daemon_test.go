@@ -62,7 +62,7 @@ func TestRefused(t *testing.T) {
 		v := w.volume()
 		w.Start()
 		defer w.halt()
-		w.Cloud = &cloud{onevolume.Missing("virtual machine", 99)}
+		w.Cloud = &cloud{err: onevolume.Missing("virtual machine", 99)}
 		if _, err := w.Attach(t.Context(), alice, "alice:token", 99, onevolume.Pick{Volume: "disk"}); onevolume.CodeOf(err) != onevolume.NotFound {
 			t.Errorf("no such VM: %v", err)
 		}
@@ -247,14 +247,14 @@ type busyOnce struct {
 	told bool
 }
 
-func (b *busyOnce) Expired(ctx context.Context, t time.Time) ([]onevolume.Operation, error) {
+func (b *busyOnce) Running(ctx context.Context) ([]onevolume.Operation, error) {
 	if !b.told {
 		b.told = true
 		op := b.op
-		op.Lease = t
+		op.Lease = time.Now()
 		return []onevolume.Operation{op}, nil
 	}
-	return b.counting.Expired(ctx, t)
+	return b.counting.Running(ctx)
 }
 
 // An operation that is being resumed is not taken over a second time, however

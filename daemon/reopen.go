@@ -61,17 +61,6 @@ func (d *Daemon) reopened(ctx context.Context, id int, way onevolume.Way) (onevo
 	return op, err
 }
 
-// tryClaim claims an operation unless it is being worked on.
-func (d *Daemon) tryClaim(op int) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if since, known := d.resuming[op]; known && since.IsZero() {
-		return false
-	}
-	d.resuming[op] = time.Time{}
-	return true
-}
-
 func errStopping() error {
 	return onevolume.Errorf(onevolume.Unreachable, "onevolumed is stopping").WithHint("try again in a minute")
 }

@@ -7,81 +7,103 @@ import (
 	"go.uber.org/zap"
 
 	"onevolume"
+	"onevolume/workflow"
 )
 
-// resumers is how many operations are taken over at the same time: enough
-// that one host that hangs does not hold up the others.
-const resumers = 8
+// perHost is how many operations on one host are taken over at the same time.
+// Those on other hosts never wait for them.
+const perHost = 16
 
-// sweep looks for operations without an owner, at once and then at every
-// tick, and has them taken over.
+// orphan is an operation to take over. dead says that its lease need not be
+// waited for.
+type orphan struct {
+	onevolume.Operation
+	dead bool
+}
+
+// sweep looks for operations without an owner, at once, at every tick and
+// when a lease is due, and has them taken over.
 func (d *Daemon) sweep() {
-	slots := make(chan struct{}, resumers)
-	tick := time.NewTicker(d.Sweep)
-	defer tick.Stop()
-	for first := true; ; first = false {
-		for _, op := range d.orphans(first) {
-			select {
-			case slots <- struct{}{}:
-			case <-d.working.Done():
-				return
-			}
-			since := d.claim(op.ID)
-			d.jobs.Go(func() {
-				defer func() { <-slots }()
-				d.unclaim(op.ID, d.takeOver(op, since))
-			})
-		}
+	slots := map[string]chan struct{}{}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for first := true; ; {
 		select {
-		case <-tick.C:
+		case <-timer.C:
 		case <-d.working.Done():
 			return
 		}
+		list, due, ok := d.orphans(first)
+		first = first && !ok
+		for _, o := range list {
+			slot := slots[o.VM.Host]
+			if slot == nil {
+				slot = make(chan struct{}, perHost)
+				slots[o.VM.Host] = slot
+			}
+			since := d.claim(o.ID)
+			d.jobs.Go(func() {
+				select {
+				case slot <- struct{}{}:
+					defer func() { <-slot }()
+					since = d.takeOver(o, since)
+				case <-d.working.Done():
+				}
+				d.unclaim(o.ID, since)
+			})
+		}
+		timer.Reset(due)
 	}
 }
 
-// orphans lists the operations to take over: those whose lease has ended, and
-// at the start those of an owner that is surely dead.
-func (d *Daemon) orphans(first bool) []onevolume.Operation {
+// orphans lists the operations to take over, and says when to look again.
+func (d *Daemon) orphans(first bool) (list []orphan, due time.Duration, ok bool) {
 	ctx, cancel := context.WithTimeout(d.working, d.Sweep+10*time.Second)
 	defer cancel()
-	now := d.Now()
-	until := now
-	if first {
-		until = now.AddDate(1, 0, 0) // every running operation: none has a lease that long
-	}
-	list, err := d.Store.Expired(ctx, until)
+	running, err := d.Store.Running(ctx)
 	if err != nil {
 		if d.working.Err() == nil {
 			d.Log.Error("looking for operations without an owner", zap.Error(err))
 		}
-		return nil
+		return nil, d.Sweep, false
 	}
-	var out []onevolume.Operation
-	for _, op := range list {
-		if d.busy(op.ID) || op.Lease.After(now) && !d.Orphan(op.Owner) {
-			continue
+	now := d.Now()
+	due = d.Sweep
+	for _, op := range running {
+		left := d.watch.left(op, now)
+		switch {
+		case d.busy(op.ID):
+		case first && d.Orphan(op.Owner), left <= 0:
+			list = append(list, orphan{op, true})
+		case first && !op.Lease.After(now):
+			list = append(list, orphan{op, false})
+		default:
+			due = min(due, left)
 		}
-		out = append(out, op)
 	}
-	return out
+	d.forget(running)
+	return list, max(due, shortest), true
 }
 
-func (d *Daemon) busy(op int) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	since, known := d.resuming[op]
-	return known && since.IsZero()
-}
+// shortest is the least time between two looks.
+const shortest = 10 * time.Millisecond
 
 // takeOver ends one operation: it looks at what is true and completes or
 // undoes it. What cannot be reached is tried again at a later sweep, and
 // parked when that has gone on for too long since the time given. It returns
 // that time when the operation is to be tried again, else zero.
-func (d *Daemon) takeOver(op onevolume.Operation, since time.Time) (again time.Time) {
-	log := d.about(op)
+func (d *Daemon) takeOver(o orphan, since time.Time) (again time.Time) {
+	log := d.about(o.Operation)
 	ctx := context.WithoutCancel(d.working)
-	mine, err := d.Store.TakeOver(ctx, op.Ref(), d.Name, d.Engine.Limits.Lease, op.Lease.After(d.Now()) && d.Orphan(op.Owner))
+	// It may have had to wait for its turn, and its owner may have come back.
+	now, err := d.Store.Operation(ctx, o.ID)
+	if err == nil && (now.Generation != o.Generation || !now.Lease.Equal(o.Lease) || now.Status != onevolume.Running) {
+		return time.Time{}
+	}
+	var mine onevolume.Operation
+	if err == nil {
+		mine, err = d.Store.TakeOver(ctx, o.Ref(), d.Name, d.Engine.Limits.Lease, o.dead)
+	}
 	if err != nil {
 		if code := onevolume.CodeOf(err); code != onevolume.Stale && code != onevolume.Busy {
 			log.Error("taking an operation over", zap.Error(err))
@@ -89,7 +111,7 @@ func (d *Daemon) takeOver(op onevolume.Operation, since time.Time) (again time.T
 		}
 		return time.Time{} // it has an owner who lives, or has ended
 	}
-	log.Warn("operation taken over: its owner is gone", zap.String("owner", op.Owner), zap.Int("generation", mine.Generation))
+	log.Warn("operation taken over: its owner is gone", zap.String("owner", o.Owner), zap.Int("generation", mine.Generation))
 	return d.carryOn(ctx, mine, since, log)
 }
 
@@ -97,46 +119,37 @@ func (d *Daemon) takeOver(op onevolume.Operation, since time.Time) (again time.T
 // tried in vain.
 func (d *Daemon) carryOn(ctx context.Context, mine onevolume.Operation, since time.Time, log *zap.Logger) (again time.Time) {
 	vol, err := d.Store.Volume(ctx, mine.Volume)
-	if err != nil {
-		log.Error("reading the volume", zap.Error(err))
-		return since
+	var journal []onevolume.Entry
+	if err == nil {
+		journal, err = d.Store.Journal(ctx, mine.ID)
 	}
-	journal, err := d.Store.Journal(ctx, mine.ID)
-	if err != nil {
-		log.Error("reading the journal", zap.Error(err))
-		return since
+	if err == nil {
+		_, err = d.engine(onevolume.Caller{Owner: mine.By, Groups: []int{mine.By.GID}}).Resume(ctx, mine, vol, journal)
 	}
-	_, err = d.engine(onevolume.Caller{Owner: mine.By, Groups: []int{mine.By.GID}}).Resume(ctx, mine, vol, journal)
 	logEnd(log, err)
-	if onevolume.CodeOf(err) != onevolume.Unknown || d.Now().Sub(since) > d.GiveUp && d.park(ctx, mine, err, log) {
+	return d.outcome(ctx, mine, err, since, log)
+}
+
+// outcome says since when an operation has been tried in vain, or that it has
+// ended: the inventory's word counts, not ours. One that has been tried for
+// too long is parked, whatever the reason; one that waits for its turn on a
+// host is not being tried.
+func (d *Daemon) outcome(ctx context.Context, op onevolume.Operation, err error, since time.Time, log *zap.Logger) (again time.Time) {
+	if err == nil {
+		return time.Time{}
+	}
+	now, readErr := d.Store.Operation(ctx, op.ID)
+	switch {
+	case readErr != nil:
+		return since
+	case now.Status != onevolume.Running || now.Generation != op.Generation:
+		return time.Time{}
+	case workflow.Waits(err):
+		return d.Now()
+	case d.Now().Sub(since) > d.GiveUp && d.park(ctx, op, err, log):
 		return time.Time{}
 	}
 	return since
-}
-
-// claim notes that the operation is being worked on, and since when it has
-// been tried.
-func (d *Daemon) claim(op int) (since time.Time) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	since = d.resuming[op]
-	if since.IsZero() {
-		since = d.Now()
-	}
-	d.resuming[op] = time.Time{}
-	return since
-}
-
-// unclaim forgets the operation, or keeps the time of the first try when it
-// is to be tried again.
-func (d *Daemon) unclaim(op int, since time.Time) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if since.IsZero() {
-		delete(d.resuming, op)
-		return
-	}
-	d.resuming[op] = since
 }
 
 // park gives an operation up to the administrator, and says whether the

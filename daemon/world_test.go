@@ -51,13 +51,20 @@ type world struct {
 	gate  chan struct{} // when set, commands on the host wait until it is closed
 	log   *observer.ObservedLogs
 	taken atomic.Int64 // how often operations were taken over
+	skew  atomic.Int64 // of the time of the day; what a process measures is right
 	*daemon.Daemon
 }
 
 // cloud is oned: it knows one VM, or refuses.
-type cloud struct{ err error }
+type cloud struct {
+	err  error
+	also onevolume.VM
+}
 
 func (c *cloud) VM(_ context.Context, session string, id onevolume.VMID, _ onevolume.Kind) (onevolume.VM, error) {
+	if c.also.ID == id {
+		return c.also, nil
+	}
 	if c.err != nil || session != "alice:token" || id != vm.ID {
 		return onevolume.VM{}, c.err
 	}
@@ -85,7 +92,7 @@ func newWorld(t *testing.T) *world {
 	w := &world{T: t, net: commandtest.NewNet(t), array: iscsitest.NewArray(t), virt: hypervisortest.NewMemory(t)}
 	var err error
 	w.db, err = store.Open(t.Context(), store.Options{Driver: store.SQLite, Path: filepath.Join(t.TempDir(), "one.db"),
-		Key: []byte("0123456789abcdef0123456789abcdef"), Clock: time.Now})
+		Key: []byte("0123456789abcdef0123456789abcdef"), Clock: w.clock})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,16 +127,22 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
+// clock is the time of the day, which somebody may have set.
+func (w *world) clock() time.Time { return time.Now().Add(time.Duration(w.skew.Load())).Round(0) }
+
 // volume registers and serves a volume that alice may use.
-func (w *world) volume() onevolume.Volume {
+func (w *world) volume() onevolume.Volume { return w.unit("disk", "iqn.2026-11.test:vol") }
+
+// unit registers and serves a volume of this name on this target.
+func (w *world) unit(name, iqn string) onevolume.Volume {
 	w.Helper()
 	portals, err := onevolume.ParsePortals("10.0.0.1")
 	if err != nil {
 		w.Fatal(err)
 	}
 	root := onevolume.Owner{User: "oneadmin", Group: "oneadmin"}
-	v := onevolume.Volume{Name: "disk", Size: 64 * onevolume.MiB, State: onevolume.Available, Owner: root, Home: root, Permissions: 0o644,
-		Target: onevolume.Target{IQN: "iqn.2026-11.test:vol", LUN: 1, Portals: portals}, Attachment: onevolume.Attachment{VM: onevolume.NoVM}}
+	v := onevolume.Volume{Name: name, Size: 64 * onevolume.MiB, State: onevolume.Available, Owner: root, Home: root, Permissions: 0o644,
+		Target: onevolume.Target{IQN: onevolume.IQN(iqn), LUN: 1, Portals: portals}, Attachment: onevolume.Attachment{VM: onevolume.NoVM}}
 	if v.ID, err = w.db.Allocate(w.Context(), v); err != nil {
 		w.Fatal(err)
 	}

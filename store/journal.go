@@ -47,7 +47,7 @@ func (s *Store) Record(ctx context.Context, ref onevolume.OperationRef, entries 
 		}
 		err = changed(tx.ExecContext(ctx, "UPDATE one_volume_operation SET lease = ?, journal = ?"+
 			" WHERE oid = ? AND generation = ? AND status = ? AND journal = ?",
-			millis(s.now().Add(o.term)), o.journal+len(fresh), o.ID, ref.Generation, string(onevolume.Running), o.journal))
+			millis(s.now().Add(o.Term)), o.journal+len(fresh), o.ID, ref.Generation, string(onevolume.Running), o.journal))
 		if err != nil {
 			return err
 		}

@@ -20,8 +20,7 @@ const operationColumns = "oid, kind, volume, " +
 // operation is an onevolume.Operation with what only the database knows.
 type operation struct {
 	onevolume.Operation
-	term    time.Duration // what each word of the owner adds to the lease
-	journal int           // how many entries there are
+	journal int // how many entries there are
 }
 
 func scanOperation(from scanner) (*operation, error) {
@@ -33,7 +32,7 @@ func scanOperation(from scanner) (*operation, error) {
 		&o.Leave, &o.Status, &o.Prior, &o.By.UID, &o.By.GID, &o.By.User, &o.By.Group,
 		&o.Owner, &o.Generation, &lease, &term, &started, &ended, &o.Error, &o.journal, &o.Way)
 	o.Lease, o.Started, o.Ended = fromMillis(lease), fromMillis(started), fromMillis(ended)
-	o.term = time.Duration(term) * time.Millisecond
+	o.Term = time.Duration(term) * time.Millisecond
 	return &o, err
 }
 
@@ -45,7 +44,7 @@ func (o *operation) open(ctx context.Context, tx *sql.Tx) error {
 		int(o.VM.ID), o.VM.Name, o.VM.Host, o.VM.Hypervisor, o.VM.DeployID,
 		o.VM.Owner.UID, o.VM.Owner.GID, o.VM.Owner.User, o.VM.Owner.Group, o.VM.Running,
 		string(o.Leave), string(o.Status), string(o.Prior), o.By.UID, o.By.GID, o.By.User, o.By.Group,
-		o.Owner, o.Generation, millis(o.Lease), o.term.Milliseconds(), millis(o.Started), millis(o.Ended), o.Error, o.journal, string(o.Way),
+		o.Owner, o.Generation, millis(o.Lease), o.Term.Milliseconds(), millis(o.Started), millis(o.Ended), o.Error, o.journal, string(o.Way),
 		int(o.Volume))
 	if troubleOf(err) == duplicate {
 		return errLost // another operation took the volume in between
@@ -193,6 +192,7 @@ func (s *Store) TakeOver(ctx context.Context, ref onevolume.OperationRef, owner 
 			return onevolume.Errorf(onevolume.Busy, "Operation %d is held by %s until %s.", o.ID, o.Owner, o.Lease.Format(time.RFC3339))
 		}
 		was, from := o.Lease, o.Owner
+		o.Term = lease
 		o.Owner, o.Generation, o.Lease = owner, o.Generation+1, now.Add(lease).Truncate(time.Millisecond)
 		op = o.Operation
 		err = changed(tx.ExecContext(ctx, "UPDATE one_volume_operation SET owner = ?, generation = ?, lease = ?, term = ?"+

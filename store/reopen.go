@@ -103,6 +103,7 @@ func (s *Store) reopen(ctx context.Context, tx *sql.Tx, o *operation, r *row, wa
 	if err := s.save(ctx, tx, r, now); err != nil {
 		return err
 	}
+	o.Term = lease
 	o.Status, o.Way, o.Owner, o.Generation = onevolume.Running, way, owner, was+1
 	o.Lease, o.Ended, o.Error = now.Add(lease).Truncate(time.Millisecond), time.Time{}, ""
 	err := changed(tx.ExecContext(ctx, "UPDATE one_volume_operation SET status = ?, running_volume = ?, way = ?, owner = ?,"+

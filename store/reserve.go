@@ -175,10 +175,10 @@ func (s *Store) begin(ctx context.Context, tx *sql.Tx, who onevolume.Caller, r o
 		return nil, err
 	}
 	now := s.now()
-	o := &operation{term: r.Lease, Operation: onevolume.Operation{
+	o := &operation{Operation: onevolume.Operation{
 		ID: id, Kind: r.Kind, Volume: v.ID, VM: r.VM, Leave: r.Leave, Status: onevolume.Running, Prior: prior,
 		By: who.Owner, Owner: r.Owner, Generation: 1, Started: now,
-		Lease: now.Add(r.Lease).Truncate(time.Millisecond),
+		Lease: now.Add(r.Lease).Truncate(time.Millisecond), Term: r.Lease,
 	}}
 	v.Operation = id
 	// Part of the claim's write: the version stays.

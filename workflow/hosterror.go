@@ -32,6 +32,13 @@ func hostError(err error) error {
 	return err
 }
 
+// Waits says of an operation's error that only its turn on a host has not come:
+// others have all the connections.
+func Waits(err error) bool {
+	dial, ok := errors.AsType[*command.DialError](err)
+	return ok && dial.Kind == command.KindBusy
+}
+
 func coded(err error) bool {
 	_, ok := errors.AsType[*onevolume.Error](err)
 	return ok

@@ -69,11 +69,11 @@ func (s mortalStore) Journal(ctx context.Context, id int) ([]onevolume.Entry, er
 	return s.Store.Journal(ctx, id)
 }
 
-func (s mortalStore) Expired(ctx context.Context, t time.Time) ([]onevolume.Operation, error) {
+func (s mortalStore) Running(ctx context.Context) ([]onevolume.Operation, error) {
 	if s.p.gone() {
 		return nil, errDead
 	}
-	return s.Store.Expired(ctx, t)
+	return s.Store.Running(ctx)
 }
 
 func (s mortalStore) TakeOver(ctx context.Context, ref onevolume.OperationRef, owner string, lease time.Duration, dead bool) (op onevolume.Operation, err error) {
