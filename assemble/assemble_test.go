@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -108,29 +107,6 @@ func TestServerURL(t *testing.T) {
 	} {
 		if got, err := server(source); err != nil || got != want {
 			t.Errorf("%s: %#v, %v", source, got, err)
-		}
-	}
-}
-
-func TestDeadOwners(t *testing.T) {
-	host, err := os.Hostname()
-	if err != nil {
-		t.Fatal(err)
-	}
-	dead := exec.Command("true")
-	if err := dead.Run(); err != nil {
-		t.Fatal(err)
-	}
-	for owner, want := range map[string]bool{
-		process("onevolumed"): false,
-		fmt.Sprintf("onevolumed@%s user one pid %d since 1 request 4", host, dead.Process.Pid): true,
-		fmt.Sprintf("onevolume@%s user one pid %d since 1", host, dead.Process.Pid):            true,
-		fmt.Sprintf("onevolumed@%s user one pid %d since 1", host, os.Getppid()):               false,
-		fmt.Sprintf("onevolumed@elsewhere user one pid %d since 1", dead.Process.Pid):          false,
-		"somebody": false, "": false, "onevolumed@" + host + " pid x": false,
-	} {
-		if got := deadHere(owner); got != want {
-			t.Errorf("%q: dead %v, want %v", owner, got, want)
 		}
 	}
 }

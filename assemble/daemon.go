@@ -6,10 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
-	"strconv"
-	"strings"
-	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -170,25 +166,4 @@ func logger(c config.Log) (*zap.Logger, error) {
 		return nil, fmt.Errorf("log: %w", err)
 	}
 	return log, nil
-}
-
-// deadHere says whether an operation's owner was a daemon of this machine
-// whose process is gone: then its lease need not be waited for. A pid that is
-// in use again by another program makes the lease count, no more.
-func deadHere(owner string) bool {
-	host, err := os.Hostname()
-	if err != nil {
-		return false
-	}
-	for _, program := range []string{"onevolumed", "onevolume"} {
-		rest, ok := daemon.OwnerAt(owner, program, host)
-		if !ok {
-			continue
-		}
-		_, after, _ := strings.Cut(rest, "pid ")
-		text, _, _ := strings.Cut(after, " ")
-		pid, err := strconv.Atoi(text)
-		return err == nil && pid != os.Getpid() && errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
-	}
-	return false
 }

@@ -6,8 +6,6 @@ package assemble
 import (
 	"fmt"
 	"io"
-	"os"
-	"os/user"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -89,17 +87,4 @@ func logCommands(log *zap.Logger) func(command.Event) {
 		}
 		log.Debug("command on a host", fields...)
 	}
-}
-
-// process names this process in journals: program, host, user and pid.
-func process(program string) string {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
-	}
-	name := "unknown"
-	if u, err := user.Current(); err == nil {
-		name = u.Username
-	}
-	return fmt.Sprintf("%s@%s user %s pid %d since %d", program, host, name, os.Getpid(), time.Now().Unix())
 }
