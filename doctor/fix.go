@@ -221,10 +221,19 @@ func (w *world) seenOn(v onevolume.Volume, h *host) (list []sighting) {
 	return list
 }
 
-// unplug takes a disk out of its domain and waits until it is gone.
+// unplug takes a disk out of its domain and waits until it is gone. No
+// operation changes the domain meanwhile.
 func (w *world) unplug(ctx context.Context, conn command.Host, s sighting) error {
+	limits := w.Limits.filled()
+	if s.vm != onevolume.NoVM {
+		unlock, err := conn.Lock(ctx, hypervisor.LockName(s.vm), limits.Lock+limits.Unplug)
+		if err != nil {
+			return onevolume.Errorf(onevolume.Busy, "%w", err).WithHint("wait for the other operation, see onevolume list")
+		}
+		defer unlock()
+	}
 	vm := onevolume.VM{ID: s.vm, Host: s.host.name, DeployID: s.dom.UUID}
-	return s.host.driver.Unplug(ctx, conn, vm, hypervisor.Disk{Serial: s.disk.Serial, Source: s.disk.Source}, w.Limits.filled().Unplug)
+	return s.host.driver.Unplug(ctx, conn, vm, hypervisor.Disk{Serial: s.disk.Serial, Source: s.disk.Source}, limits.Unplug)
 }
 
 // plugAnew takes out a disk whose device is gone and plugs the volume again.

@@ -6,6 +6,7 @@ package hypervisor
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"onevolume"
@@ -93,6 +94,11 @@ type Slot struct {
 	Target  string // the name, such as sdiv
 	Address string // in the driver's own notation; may be empty
 }
+
+// LockName is the lock on a VM's host under which disks are plugged into it
+// and taken out: of two who changed a domain at once, each would see it as it
+// was. A lock on a target comes before it, never after.
+func LockName(vm onevolume.VMID) string { return command.LockName(fmt.Sprintf("vm %d", vm)) }
 
 // Disk is a block device in a domain.
 type Disk struct {

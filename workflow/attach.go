@@ -38,12 +38,14 @@ func (r *run) attachSteps() []step {
 	steps := []step{
 		{Name: stepDomain, Do: func(ctx context.Context, f *facts) (err error) {
 			f.Host = r.op.VM.Host
+			defer r.leaveVMOn(&err, f.Host)
 			if dom, err = r.runningDomain(ctx); err != nil || r.op.Kind != onevolume.Replug {
 				return err
 			}
 			return r.alreadyThere(ctx, dom)
 		}},
 		{Name: stepConnect, Do: func(ctx context.Context, f *facts) (err error) {
+			defer r.leaveVMOn(&err, f.Host)
 			dev, err = r.connect(ctx, f.Host, dom.Name)
 			nothing = err != nil && !dev.Fresh && !cutOff(err) && !r.resumed
 			return err
@@ -54,6 +56,7 @@ func (r *run) attachSteps() []step {
 			return r.takeBackConnect(ctx, dev)
 		}},
 		{Name: stepPlug, Do: func(ctx context.Context, f *facts) error {
+			defer r.leaveVM(f.Host)
 			err := r.plug(ctx, f, dom, dev)
 			code := onevolume.CodeOf(err)
 			unplugged = err != nil && !cutOff(err) && code != onevolume.Unknown && code != onevolume.Busy && !r.resumed
@@ -67,7 +70,8 @@ func (r *run) attachSteps() []step {
 			if r.driver.Can().Serial {
 				source = ""
 			}
-			h, err := r.on(ctx, r.op.VM.Host)
+			h, err := r.onVM(ctx, r.op.VM.Host)
+			defer r.leaveVM(r.op.VM.Host)
 			if err != nil {
 				return err
 			}
@@ -98,10 +102,19 @@ func (r *run) blank(ctx context.Context, f *facts) error {
 	return r.wipe(ctx, f, dev)
 }
 
-// runningDomain looks the VM's domain up and asks that it runs.
+// leaveVMOn gives the lock on the VM back when a step between looking at the
+// domain and plugging into it failed.
+func (r *run) leaveVMOn(err *error, host string) {
+	if *err != nil {
+		r.leaveVM(host)
+	}
+}
+
+// runningDomain looks the VM's domain up and asks that it runs. From then on
+// until the disk is plugged, nobody else changes the domain.
 func (r *run) runningDomain(ctx context.Context) (hypervisor.Domain, error) {
 	r.tell(Event{Text: "looking for the domain of VM " + r.vmName()})
-	h, err := r.on(ctx, r.op.VM.Host)
+	h, err := r.onVM(ctx, r.op.VM.Host)
 	if err != nil {
 		return hypervisor.Domain{}, err
 	}
@@ -189,7 +202,7 @@ func (r *run) unused(ctx context.Context, h command.Host, except string, dev isc
 // plug makes the device a disk of the domain.
 func (r *run) plug(ctx context.Context, f *facts, dom hypervisor.Domain, dev iscsi.Device) error {
 	r.tell(Event{Text: "plugging it into " + dom.Name})
-	h, err := r.on(ctx, f.Host)
+	h, err := r.onVM(ctx, f.Host)
 	if err != nil {
 		return err
 	}

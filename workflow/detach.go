@@ -55,12 +55,12 @@ func (r *run) places() []string {
 func (r *run) letGo(ctx context.Context, f *facts) error {
 	for _, host := range r.places() {
 		r.tell(Event{Text: "unplugging it from VM " + r.vmName()})
-		h, err := r.on(ctx, host)
-		if err != nil {
-			return err
+		h, err := r.onVM(ctx, host)
+		if err == nil {
+			r.asked = true
+			err = r.unplug(ctx, h, r.vol.Attachment.Source)
 		}
-		r.asked = true
-		err = r.unplug(ctx, h, r.vol.Attachment.Source)
+		r.leaveVM(host)
 		if onevolume.CodeOf(err) == onevolume.NotFound {
 			err = r.domainGone(host, err)
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"onevolume/command"
+	"onevolume/hypervisor"
 )
 
 // link is the connection to one host: dialled in the background, and dropped
@@ -60,6 +61,24 @@ func (r *run) on(ctx context.Context, host string) (command.Host, error) {
 	return h, hostError(l.lock(ctx, h, r.Initiator.LockName(r.vol.Target), r.Limits.Lock))
 }
 
+// onVM gives the host as on does, with the lock on the VM held as well: the
+// target's comes first, for all, so that no two wait for each other. Whoever
+// has it may be waiting for a guest to let go of a disk.
+func (r *run) onVM(ctx context.Context, host string) (command.Host, error) {
+	h, err := r.on(ctx, host)
+	if err != nil || r.unlocked {
+		return h, err
+	}
+	return h, hostError(r.hosts[host].lock(ctx, h, hypervisor.LockName(r.op.VM.ID), r.Limits.Lock+r.Limits.Unplug))
+}
+
+// leaveVM gives the lock on the VM back.
+func (r *run) leaveVM(host string) {
+	if l := r.hosts[host]; l != nil {
+		l.unlock(hypervisor.LockName(r.op.VM.ID))
+	}
+}
+
 // lock takes a lock on the host unless this link has it already.
 func (l *link) lock(ctx context.Context, h command.Host, name string, wait time.Duration) error {
 	l.mu.Lock()
@@ -73,6 +92,16 @@ func (l *link) lock(ctx context.Context, h command.Host, name string, wait time.
 	}
 	l.locks[name] = unlock
 	return nil
+}
+
+// unlock gives a lock back, if this link has it.
+func (l *link) unlock(name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if unlock := l.locks[name]; unlock != nil {
+		unlock()
+		delete(l.locks, name)
+	}
 }
 
 // close gives the locks back with the shell that holds them. A host that does
