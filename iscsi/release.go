@@ -15,9 +15,9 @@ import (
 // the code Held and left as it is. What is gone already is success, so it may
 // be called at any time and again.
 //
-// Held also means that the disk's last writes do not get through: it stays,
-// and may be tried again or, when its data does not matter any more, given to
-// ReleaseForced.
+// Unreachable also means that the disk's last writes do not get through: it
+// stays, and may be tried again or, when its data does not matter any more,
+// given to ReleaseForced.
 func (i *Initiator) Release(ctx context.Context, h command.Host, t onevolume.Target) error {
 	return i.releaseAll(ctx, h, t, orderly)
 }
@@ -69,8 +69,8 @@ func (c *call) release(ctx context.Context, mode string, ids []int, portals []on
 		if code == exitTimedOut {
 			why = "could not be flushed within " + c.opt.FlushTimeout.String()
 		}
-		return rep, c.errorf(onevolume.Held, "%s %s%s: detach is blocked, since its last writes would be lost", rep.disks[0].name, why, c.said()).
-			WithHint("see that the target answers, then try again; or force it if the data does not matter any more")
+		return rep, c.errorf(onevolume.Unreachable, "%s %s%s: it stays, since its last writes would be lost", rep.disks[0].name, why, c.said()).
+			WithHint("see that the target answers, then try again")
 	}
 	if rep.stuck != "" || rep.tried("delete") {
 		return rep, c.errorf(onevolume.Held, "the kernel would not forget the device %s%s", rep.stuck, c.said()).

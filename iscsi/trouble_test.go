@@ -35,7 +35,7 @@ func TestBlockedFlush(t *testing.T) {
 	b.mustConnect(v)
 	all := b.host.Left()
 	b.host.Change(func(s *iscsitest.State) { s.Stuck = true })
-	b.fails(b.Release(t.Context(), b.conn, v.Target), onevolume.Held, []string{"blocked"}, all...)
+	b.fails(b.Release(t.Context(), b.conn, v.Target), onevolume.Unreachable, []string{"it stays"}, all...)
 	if err := b.ReleaseForced(t.Context(), b.conn, v.Target); err != nil {
 		t.Error(err)
 	}

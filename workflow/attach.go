@@ -235,7 +235,9 @@ func (r *run) takeBackConnect(ctx context.Context, dev iscsi.Device) error {
 	if !dev.Fresh {
 		err = r.release(ctx, h)
 	} else {
-		err = r.Initiator.Release(ctx, h, r.vol.Target)
+		// Nobody has written to it, so it goes also when the target went
+		// away and nothing can be flushed.
+		err = r.Initiator.ReleaseForced(ctx, h, r.vol.Target)
 	}
 	if onevolume.CodeOf(err) == onevolume.Held {
 		r.tell(Event{Text: "left on host " + host + ": " + err.Error()})

@@ -28,6 +28,7 @@ type Initiator interface {
 	// Find gives the devices the host has of the volume, any number.
 	Find(ctx context.Context, h command.Host, t onevolume.Target) ([]iscsi.Device, error)
 	Release(ctx context.Context, h command.Host, t onevolume.Target) error
+	ReleaseForced(ctx context.Context, h command.Host, t onevolume.Target) error
 	// Path is the link the device will most likely have, for a dry run.
 	Path(t onevolume.Target) string
 	ConnectCommands(t onevolume.Target) []command.Cmd
