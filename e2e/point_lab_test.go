@@ -179,10 +179,7 @@ func crashSite(t *testing.T, l *lab.Lab, vm int, host string) *site {
 func (s *site) run(w workflow, who string, kill func(w workflow, p point) string) {
 	for _, p := range append(w.points(), point{w.writes + 1, true}) {
 		name := fmt.Sprintf("%s by %s, killed %s", w.name, who, p)
-		parent := s.t
-		parent.Run(name, func(t *testing.T) {
-			s.t, s.Lab = t, s.Lab.For(t)
-			defer func() { s.t, s.Lab = parent, s.Lab.For(parent) }()
+		s.part(name, func(t *testing.T) {
 			s.brings(w.begin)
 			s.refuses(w.stubborn)
 			wrote := kill(w, p)

@@ -29,6 +29,16 @@ func oneSite(t *testing.T, change ...func(*site)) *site {
 	return s
 }
 
+// part runs a subtest with the site.
+func (s *site) part(name string, f func(t *testing.T)) {
+	parent := s.t
+	parent.Run(name, func(t *testing.T) {
+		s.t, s.Lab = t, s.Lab.For(t)
+		defer func() { s.t, s.Lab = parent, s.Lab.For(parent) }()
+		f(t)
+	})
+}
+
 // A trap stands before a program on the host. The first call whose words hold
 // the given ones waits in it, until it is let go: whatever shall happen in the
 // middle of a command happens at exactly that place.

@@ -7,13 +7,15 @@ tgt() { TGT_IPC_SOCKET=$run/tgtd.socket inside tgtadm --lld iscsi "$@"; }
 
 lab_tgtadm() { tgt "$@"; }
 
+# start_tgtd EXPORT: the function that makes the targets. The ports are opened when it is done: to an initiator that
+# comes back after a break, a target that is not there yet is one it never asks for again.
 start_tgtd() {
-    local port portals=
-    for port in "${portal_ports[@]}"; do portals+=portal=$portal_ip:$port,; done
     mkdir -p "$run/targets"
     rm -f "$run"/tgtd.socket*
-    TGT_IPC_SOCKET=$run/tgtd.socket spawn tgtd tgtd -f --iscsi "${portals%,}"
+    # a port that nobody knows: with none given, tgtd opens 3260 on all addresses
+    TGT_IPC_SOCKET=$run/tgtd.socket spawn tgtd tgtd -f --iscsi portal=127.0.0.1:3999
     await 10 tgt_answers || die "tgtd does not answer: see $run/tgtd.log"
+    "$1"
     # The ports of a daemon that was just killed may not be free at once, and tgtd tries only once.
     await 10 open_ports || die "tgtd does not listen on port $(closed_ports | tr '\n' ' '): see $run/tgtd.log"
 }
@@ -51,8 +53,7 @@ default_targets() {
 renew_targets() {
     kill_group tgtd
     rm -rf "$run/targets"
-    start_tgtd
-    default_targets
+    start_tgtd default_targets
 }
 
 # export_again: all targets of a daemon that was stopped, with what is on their units. Initiators that had a session
@@ -98,8 +99,7 @@ lab_target() {
         stop) kill_group tgtd ;;
         start)
             if alive tgtd; then say "tgtd is up already" && return; fi
-            start_tgtd
-            export_again
+            start_tgtd export_again
             ;;
         freeze) kill -STOP "$(cat "$run/tgtd.pid")" ;;
         thaw) kill -CONT "$(cat "$run/tgtd.pid")" ;;

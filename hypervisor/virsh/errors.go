@@ -99,7 +99,12 @@ func failure(h command.Host, domain, doing string, r command.Result) error {
 	case noSudo:
 		return wrong(onevolume.Refused).WithHint("allow virsh in the host's sudoers, or do without sudo")
 	case sourceTaken:
-		return wrong(onevolume.Held).WithHint("find out which domain has it: virsh domblklist")
+		// A device that dies while it is plugged, or before it is unplugged,
+		// cannot be opened, so libvirt does not take back whom it gave it to
+		// (seen with libvirt 9.0). That stays in the domain's own /dev, and
+		// counts for every disk that has the same name later.
+		return wrong(onevolume.Held).WithHint("find out which domain has it: virsh domblklist. If none has, libvirt counts a disk of that name that died: "+
+			"power the VM off and on, or as root on host %s: nsenter -m -t $(cat /run/libvirt/qemu/%s.pid) rm /dev/sdX, where sdX is the volume's", h.Name(), domain)
 	case noSource:
 		return wrong(onevolume.Refused).WithHint("the host has no such device: is it logged in to the target?")
 	case noRight:
