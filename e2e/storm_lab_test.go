@@ -144,21 +144,25 @@ func (s *storm) client(ctx context.Context, dice *rand.Rand) {
 		if strings.Contains(string(out), "panic") || strings.Contains(string(out), "nil pointer") {
 			s.t.Errorf("onevolume %q\n%s", args, out)
 		}
-		s.count(args[0], err, gone)
+		s.count(args[0], string(out), err, gone)
 		if args[0] == "delete" && err == nil {
 			s.register(context.WithoutCancel(ctx), n)
 		}
 	}
 }
 
-func (s *storm) count(what string, err error, gone bool) {
+// particulars are left out of what refusals say, so that they can be counted.
+var particulars = regexp.MustCompile(`: operation .*|(tcp|lock) \S+|[0-9]+`)
+
+func (s *storm) count(what, said string, err error, gone bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case gone:
 		what += ", killed"
 	case err != nil:
-		what += ", refused"
+		line, _, _ := strings.Cut(said, "\n")
+		what += ", refused: " + particulars.ReplaceAllString(line[:min(len(line), 150)], "…")
 	default:
 		what += ", done"
 	}
