@@ -105,13 +105,22 @@ func on(host string, cmds ...command.Cmd) []string {
 		line := "ssh " + command.Quote(host) + " " + remote
 		switch {
 		case c.Plain:
-			line = "printf %s " + command.Quote(string(c.Stdin)) + " | " + line
+			line = "echo " + command.Quote(flat(c.Stdin)) + " | " + line
 		case len(c.Stdin) > 0:
 			line += " < (settings of the node record, with its secrets)"
 		}
 		list = append(list, line)
 	}
 	return list
+}
+
+// flat is an input in one line: a word for sysfs, or XML.
+func flat(in command.Secret) string {
+	var b strings.Builder
+	for line := range strings.Lines(string(in)) {
+		b.WriteString(strings.TrimSpace(line))
+	}
+	return b.String()
 }
 
 // sudo is a command that takes root.

@@ -203,10 +203,25 @@ func TestNoDisk(t *testing.T) {
 	}
 }
 
-// Logged out under the guest: the disk in the domain is dead.
+// Logged out under the guest: the disk in the domain is dead. With
+// credentials, for the host logs in before the disk is taken out.
 func TestNoSession(t *testing.T) {
 	w := newWorld(t)
-	v := w.attach(w.volume(1, 1), "host01")
+	v := w.volume(1, 1)
+	chap := onevolume.CHAP{User: "user", Secret: "secret123456"}
+	w.array.Change(v.Target.IQN, func(t *iscsitest.Target) { t.CHAP = chap })
+	if err := w.db.Update(t.Context(), v.ID, func(v *onevolume.Volume) error { v.Target.CHAP = chap; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	v = w.attach(v, "host01")
+	w.iscsi["host01"].Logout(v.Target.IQN)
+	// A guest that does not let go keeps what it has, and it still shows.
+	w.virt["host01"].Edit("one-17", func(d *hypervisortest.Domain) { d.Guest = hypervisortest.Refuses })
+	if _, err := w.Fix(t.Context(), doctor.All(), w.finds(onevolume.NoSession)[0]); onevolume.CodeOf(err) != onevolume.Held {
+		t.Errorf("%v", err)
+	}
+	w.virt["host01"].Edit("one-17", func(d *hypervisortest.Domain) { d.Guest = hypervisortest.LetsGo; d.Disks = nil })
+	w.plug(v, "host01", "one-17", func(k *hypervisor.Disk) { k.Target = "sdiv" })
 	w.iscsi["host01"].Logout(v.Target.IQN)
 	f := w.finds(onevolume.NoSession)[0]
 	w.says(f, "leads nowhere", "detach-disk", "attach-device", "--login")

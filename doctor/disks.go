@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"onevolume"
@@ -54,7 +55,7 @@ func (w *world) twoDomains(v onevolume.Volume, own, others []sighting) []differe
 	begin := func(s sighting) onevolume.Finding {
 		f := about(onevolume.TwoDomains, s.host.name, v.ID)
 		f.VM, f.Risk = s.vm, corrupts
-		f.Cause = fmt.Sprintf("%s is in several running domains: %s", said(v), strings.Join(where, ", "))
+		f.Cause = fmt.Sprintf("%s, is in several running domains: %s", said(v), strings.Join(where, ", "))
 		return f
 	}
 	if len(own) != 1 || v.State == onevolume.Failed {
@@ -79,7 +80,7 @@ func (w *world) twoDomains(v onevolume.Volume, own, others []sighting) []differe
 func (w *world) stray(v onevolume.Volume, s sighting) difference {
 	f := about(onevolume.StrayDisk, s.host.name, v.ID)
 	f.VM = s.vm
-	f.Cause = fmt.Sprintf("%s is %s", said(v), s)
+	f.Cause = fmt.Sprintf("%s, is %s", said(v), s)
 	f.Risk = "what that guest writes is lost when the volume is detached and wiped; in two guests it destroys both's data"
 	return w.takeAway(v, s, f)
 }
@@ -103,7 +104,7 @@ func (w *world) takeAway(v onevolume.Volume, s sighting, f onevolume.Finding) di
 func (w *world) adoptable(v onevolume.Volume, s sighting) difference {
 	f := about(onevolume.StrayDisk, s.host.name, v.ID)
 	f.VM = s.vm
-	f.Cause = fmt.Sprintf("%s is %s", said(v), s)
+	f.Cause = fmt.Sprintf("%s, is %s", said(v), s)
 	f.Risk = "it may be given to another VM, or wiped, while this guest uses it"
 	return w.adopting(v, s, f)
 }
@@ -133,7 +134,7 @@ func notOurs(s sighting) string {
 func (w *world) described(v onevolume.Volume, s sighting) difference {
 	f := about(onevolume.StrayDisk, s.host.name, v.ID)
 	f.VM = s.vm
-	f.Cause = fmt.Sprintf("%s is %s, which is not running", said(v), s)
+	f.Cause = fmt.Sprintf("%s, is %s, which is not running", said(v), s)
 	f.Risk = "when that domain is started it has the volume, whoever else has it by then"
 	f.Repair = w.unplugLines([]sighting{s})
 	return difference{Finding: f}
@@ -148,7 +149,7 @@ func (w *world) attached(v onevolume.Volume, s sighting) []difference {
 	case record != s.host:
 		f := about(onevolume.StrayDisk, s.host.name, v.ID)
 		f.VM = s.vm
-		f.Cause = fmt.Sprintf("%s has moved: it is %s", said(v), s)
+		f.Cause = fmt.Sprintf("%s, has moved: it is %s", said(v), s)
 		f.Risk = "it is looked for on the wrong host"
 		return []difference{w.adopting(v, s, f)}
 	}
@@ -158,12 +159,12 @@ func (w *world) attached(v onevolume.Volume, s sighting) []difference {
 	f.Risk = "the guest's reads and writes hang or fail"
 	switch {
 	case session != nil && !session.Working():
-		f.Cause = fmt.Sprintf("session %d of %s at %s is lost (%s); the host tries to bring it back, and the guest goes on when it does",
+		f.Cause = fmt.Sprintf("session %d of %s, at %s is lost (%s); the host tries to bring it back, and the guest goes on when it does",
 			session.ID, said(v), session.Portal, session.State)
 		f.Repair = []string{"# see that the target answers at " + session.Portal.String(), on(s.host.name, sudo("iscsiadm", "-m", "session", "-r", fmt.Sprint(session.ID), "-R"))[0]}
 		return []difference{{Finding: f}}
 	case unit != nil && unit.State != "running" && unit.State != "":
-		f.Cause = fmt.Sprintf("the kernel has %s of %s in the state %q", unit.Name, said(v), unit.State)
+		f.Cause = fmt.Sprintf("the kernel has %s of %s, in the state %q", unit.Name, said(v), unit.State)
 		run := sudo("tee", "/sys/block/"+unit.Name+"/device/state")
 		run.Stdin, run.Plain = command.Secret("running\n"), true
 		f.Repair = on(s.host.name, run)
@@ -171,9 +172,9 @@ func (w *world) attached(v onevolume.Volume, s sighting) []difference {
 	case unit != nil:
 		return nil
 	}
-	f.Cause = fmt.Sprintf("%s has no device there any more, and %s leads nowhere", said(v), s)
+	f.Cause = fmt.Sprintf("%s, has no device there any more, and %s leads nowhere", said(v), s)
 	f.Risk += "; what it had not written yet is lost already"
-	f.Repair = append(w.unplugLines([]sighting{s}), w.plugLines(s.host, v, s.dom, session != nil)...)
+	f.Repair = slices.Concat(w.connectLines(s.host, v, session != nil), w.unplugLines([]sighting{s}), w.plugLines(s.host, v, s.dom))
 	f.Fixable = w.Replug != nil
 	return []difference{{f, func(ctx context.Context) error { return w.plugAnew(ctx, v, s) }}}
 }
@@ -202,12 +203,12 @@ func (w *world) unplugged(ctx context.Context, v onevolume.Volume) []difference 
 		f.Repair = []string{fmt.Sprintf("onevolume detach --no-format %d %d", f.VM, v.ID), fmt.Sprintf("onevolume attach %d --volume %d", f.VM, v.ID)}
 	default:
 		session, unit := h.device(v.Target)
-		f.Cause = fmt.Sprintf("%s is no disk of domain %s, which runs there", said(v), dom.Name)
+		f.Cause = fmt.Sprintf("%s, is no disk of domain %s, which runs there", said(v), dom.Name)
 		if unit == nil {
 			f.Cause += fmt.Sprintf(", and host %s has no device of it", h.name)
 		}
 		f.Risk = "the guest misses its disk"
-		f.Repair = w.plugLines(h, v, dom, session != nil)
+		f.Repair = append(w.connectLines(h, v, session != nil), w.plugLines(h, v, dom)...)
 		f.Fixable = w.Replug != nil
 		return []difference{{f, func(ctx context.Context) error { return w.Replug(ctx, v) }}}
 	}
@@ -223,13 +224,18 @@ func (w *world) unplugLines(list []sighting) []string {
 	return lines
 }
 
-// plugLines are the commands that put a volume into a domain.
-func (w *world) plugLines(h *host, v onevolume.Volume, dom hypervisor.Domain, connected bool) []string {
-	var lines []string
-	if !connected {
-		lines = on(h.name, w.Initiator.ConnectCommands(v.Target)...)
+// connectLines are the commands that log a host in to a volume's target.
+func (w *world) connectLines(h *host, v onevolume.Volume, connected bool) []string {
+	cmds := w.Initiator.ConnectCommands(v.Target)
+	if connected {
+		cmds = cmds[len(cmds)-1:] // the scan alone
 	}
+	return on(h.name, cmds...)
+}
+
+// plugLines are the commands that put a volume into a domain.
+func (w *world) plugLines(h *host, v onevolume.Volume, dom hypervisor.Domain) []string {
 	// Where the disk goes in the domain is chosen in the moment it is plugged.
 	dom.Slots = []hypervisor.Slot{{Target: "sdiv"}}
-	return append(lines, on(h.name, h.driver.PlugCommands(dom, hypervisor.Disk{Source: w.Initiator.Path(v.Target), Serial: onevolume.Serial(v.ID)})...)...)
+	return on(h.name, h.driver.PlugCommands(dom, hypervisor.Disk{Source: w.Initiator.Path(v.Target), Serial: onevolume.Serial(v.ID)})...)
 }

@@ -22,6 +22,8 @@ type Inventory interface {
 	// Volumes lists all volumes; secrets are left out.
 	Volumes(ctx context.Context) ([]onevolume.Volume, error)
 	Volume(ctx context.Context, id onevolume.VolumeID) (onevolume.Volume, error)
+	// Credentials gives a volume with its CHAP secrets.
+	Credentials(ctx context.Context, id onevolume.VolumeID) (onevolume.Volume, error)
 	// Running lists the operations that have not ended.
 	Running(ctx context.Context) ([]onevolume.Operation, error)
 	Operation(ctx context.Context, id int) (onevolume.Operation, error)
@@ -34,6 +36,7 @@ type Initiator interface {
 	LockName(t onevolume.Target) string
 	Path(t onevolume.Target) string
 	Survey(ctx context.Context, h command.Host) (iscsi.HostFacts, error)
+	Connect(ctx context.Context, h command.Host, t onevolume.Target, w iscsi.Want) (iscsi.Device, error)
 	Prove(ctx context.Context, h command.Host, t onevolume.Target, w iscsi.Want) (iscsi.Device, error)
 	Release(ctx context.Context, h command.Host, t onevolume.Target) error
 	SetManual(ctx context.Context, h command.Host, r iscsi.Record) error

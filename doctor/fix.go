@@ -26,7 +26,7 @@ const (
 // commands now is an error of the code Action, since nobody has agreed to
 // those. It may be repeated.
 func (d *Doctor) Fix(ctx context.Context, s Scope, f onevolume.Finding) (Result, error) {
-	w, err := d.look(ctx, d.narrow(s, f))
+	w, err := d.look(ctx, s)
 	if err != nil {
 		return "", err
 	}
@@ -57,15 +57,6 @@ func (d *Doctor) Fix(ctx context.Context, s Scope, f onevolume.Finding) (Result,
 		return "", onevolume.Errorf(onevolume.Busy, "operation %d works on volume %d now", op.ID, f.Volume).WithHint("examine again when it has ended")
 	}
 	return Gone, nil
-}
-
-// narrow leaves out hosts that cannot matter to one difference.
-func (d *Doctor) narrow(s Scope, f onevolume.Finding) Scope {
-	switch f.Trouble {
-	case onevolume.IdleSession, onevolume.OrphanDevice, onevolume.AutomaticRecord, onevolume.OrphanRecord, onevolume.StaleLink, onevolume.HostSilent:
-		s.Host = f.Host
-	}
-	return s
 }
 
 func same(a, b onevolume.Finding) bool {
@@ -237,6 +228,12 @@ func (w *world) unplug(ctx context.Context, conn command.Host, s sighting) error
 }
 
 // plugAnew takes out a disk whose device is gone and plugs the volume again.
+//
+// The host logs in first, while QEMU still has the old device open: so the
+// kernel gives the new one another name. libvirt cannot give back the old name
+// in the domain's own /dev, since there is no device behind it any more, and
+// refuses to plug one of that name for as long as the domain lives (9.0:
+// "Setting different DAC user or group").
 func (w *world) plugAnew(ctx context.Context, v onevolume.Volume, s sighting) error {
 	err := w.withLock(ctx, s.host, v.Target, func(conn command.Host) error {
 		if err := w.stillThere(ctx, conn, s); err != nil {
@@ -250,7 +247,21 @@ func (w *world) plugAnew(ctx context.Context, v onevolume.Volume, s sighting) er
 		if _, unit := now.device(v.Target); unit != nil {
 			return onevolume.Errorf(onevolume.Action, "the device is back (%s), and nothing was done", unit.Name).WithHint("examine again")
 		}
-		return w.unplug(ctx, conn, s)
+		full, err := w.Inventory.Credentials(ctx, v.ID)
+		if err != nil {
+			return err
+		}
+		if _, err := w.Initiator.Connect(ctx, conn, full.Target, iscsi.Want{Size: v.Size, Identity: v.Identity}); err != nil {
+			return err
+		}
+		if err := w.unplug(ctx, conn, s); err != nil {
+			// With a device the dead disk would look alive.
+			if undoErr := w.Initiator.Release(ctx, conn, v.Target); undoErr != nil {
+				return fmt.Errorf("%w; and the host stays logged in: %w", err, undoErr)
+			}
+			return err
+		}
+		return nil
 	})
 	if err != nil {
 		return err

@@ -28,7 +28,7 @@ func (w *world) identity(v onevolume.Volume) []difference {
 		}
 		f := about(onevolume.OtherIdentity, h.name, v.ID)
 		f.VM = v.Attachment.VM
-		f.Cause = fmt.Sprintf("%s on host %s is not %s as it is on record: %s", u.Name, h.name, said(v), why)
+		f.Cause = fmt.Sprintf("%s on host %s is not %s, as it is on record: %s", u.Name, h.name, said(v), why)
 		f.Risk = "the array shows another logical unit in its place: what is read is not the volume's data, and a wipe would destroy somebody else's"
 		reason := fmt.Sprintf("identity changed on host %s: %s", h.name, why)
 		f.Repair = []string{fmt.Sprintf("onevolume recover --status error --reason %s %d", command.Quote(reason), v.ID)}

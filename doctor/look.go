@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"maps"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -62,6 +63,18 @@ func (d *Doctor) stock(ctx context.Context) (stock, error) {
 	return s, err
 }
 
+// hosts are those where the inventory has something now.
+func (s stock) hosts() map[string]bool {
+	used := map[string]bool{}
+	for _, v := range s.volumes {
+		used[v.Attachment.Host] = true
+	}
+	for _, op := range s.running {
+		used[op.VM.Host] = true
+	}
+	return used
+}
+
 // look reads the inventory, the hosts, and the inventory again.
 func (d *Doctor) look(ctx context.Context, s Scope) (*world, error) {
 	before, err := d.stock(ctx)
@@ -78,7 +91,7 @@ func (d *Doctor) look(ctx context.Context, s Scope) (*world, error) {
 		return nil, err
 	}
 	w := &world{Doctor: d, scope: s, silent: map[string]error{}, same: map[string]string{}, domains: map[onevolume.VolumeID]string{}}
-	w.visit(ctx, places)
+	w.visit(ctx, places, before.hosts())
 	after, err := d.stock(ctx)
 	if err != nil {
 		return nil, err
@@ -127,7 +140,7 @@ func (d *Doctor) places(ctx context.Context, s Scope, now stock) ([]Place, error
 }
 
 // visit asks all places, a few at a time.
-func (w *world) visit(ctx context.Context, places []Place) {
+func (w *world) visit(ctx context.Context, places []Place, used map[string]bool) {
 	var (
 		mu    sync.Mutex
 		group sync.WaitGroup
@@ -156,7 +169,10 @@ func (w *world) visit(ctx context.Context, places []Place) {
 		})
 	}
 	group.Wait()
-	slices.SortFunc(w.hosts, func(a, b *host) int { return cmp.Compare(a.name, b.name) })
+	// Of several names of a machine, that which the inventory uses is kept.
+	slices.SortFunc(w.hosts, func(a, b *host) int {
+		return cmp.Or(rank(a.name, used)-rank(b.name, used), cmp.Compare(a.name, b.name))
+	})
 	// A machine that the cloud knows by two names is one.
 	boots := map[string]string{}
 	w.hosts = slices.DeleteFunc(w.hosts, func(h *host) bool {
@@ -168,6 +184,18 @@ func (w *world) visit(ctx context.Context, places []Place) {
 		boots[h.iscsi.Boot] = h.name
 		return false
 	})
+	slices.SortFunc(w.hosts, func(a, b *host) int { return cmp.Compare(a.name, b.name) })
+}
+
+// rank is small for the best name of a machine.
+func rank(name string, used map[string]bool) int {
+	switch _, err := netip.ParseAddr(name); {
+	case used[name]:
+		return 0
+	case err != nil:
+		return 1
+	}
+	return 2
 }
 
 // usual is the hypervisor of a host of which nobody says what it runs.

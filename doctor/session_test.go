@@ -195,6 +195,19 @@ func TestTwoNames(t *testing.T) {
 	w := newWorld(t)
 	w.iscsi["host02"].Change(func(s *iscsitest.State) { s.Machine, s.Initiator = "host01", "iqn.2026-11.test:host01" })
 	w.finds()
+	// The name that the inventory uses is kept, and nothing is judged by the
+	// other one alone.
+	v := w.attach(w.volume(1, 1), "host02")
+	w.finds()
+	w.pull("host02", "one-18")
+	if f := w.finds(onevolume.NoDisk)[0]; f.Host != "host02" {
+		t.Errorf("%+v", f)
+	}
+	w.iscsi["host01"].Login(v.Target)
+	c, err := w.Examine(t.Context(), doctor.Scope{Host: "host01", Volume: onevolume.NoVolume})
+	if err != nil || len(c.Findings) != 0 {
+		t.Errorf("%+v, %v", c, err)
+	}
 }
 
 func TestHostSilent(t *testing.T) {

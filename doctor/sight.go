@@ -167,9 +167,13 @@ func (h *host) device(t onevolume.Target) (*iscsi.Session, *iscsi.Unit) {
 }
 
 // needs says whether the volume belongs on the host, or may: it is attached
-// there, a running domain has it, or it is not known what is with it.
+// there, a running domain has it, or it is not known what is with it. A host
+// of another name that was not looked at may be this one.
 func (w *world) needs(v onevolume.Volume, h *host) bool {
-	if w.restless[v.ID] || v.State == onevolume.Failed || v.State == onevolume.Attached && w.host(v.Attachment.Host) == h {
+	if w.restless[v.ID] || v.State == onevolume.Failed {
+		return true
+	}
+	if at := w.host(v.Attachment.Host); v.State == onevolume.Attached && (at == h || at == nil) {
 		return true
 	}
 	return slices.ContainsFunc(w.seen[v.ID], func(s sighting) bool { return s.host == h && s.dom.Running })

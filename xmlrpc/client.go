@@ -103,6 +103,15 @@ func (c *Client) Info(ctx context.Context, id onevolume.VolumeID) (onevolume.Vol
 	return d.volume()
 }
 
+// Credentials gives a volume with its CHAP secrets, to administrators.
+func (c *Client) Credentials(ctx context.Context, id onevolume.VolumeID) (onevolume.Volume, error) {
+	var d volumeDocument
+	if err := c.document(ctx, &d, "one.volume.info", int(id), true); err != nil {
+		return onevolume.Volume{}, err
+	}
+	return d.volume()
+}
+
 // PoolXML gives the pool's document as the daemon sent it; the parameters
 // are oned's.
 func (c *Client) PoolXML(ctx context.Context, flag, first, last int) (string, error) {
