@@ -410,6 +410,7 @@ func TestNoFalseAlarm(t *testing.T) {
 			}
 		})
 	}
+	defer group.Wait()
 	looks := 0
 	for ; left.Load() > 0; looks++ {
 		w.finds()
