@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,6 +20,7 @@ import (
 
 // ward is a doctor who finds what the test says.
 type ward struct {
+	mu     sync.Mutex // time that passes orders nothing between goroutines
 	finds  []onevolume.Finding
 	err    error
 	wrong  error // of Fix
@@ -28,21 +30,41 @@ type ward struct {
 	slow   time.Duration
 }
 
+// set changes what the doctor finds while checkups run.
+func (w *ward) set(finds []onevolume.Finding, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.finds, w.err = finds, err
+}
+
+// did says what was repaired, and how often the doctor looked.
+func (w *ward) did() ([]onevolume.Trouble, int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.fixed), w.looks
+}
+
 func (w *ward) Examine(ctx context.Context, s doctor.Scope) (onevolume.Checkup, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.looks++
 	w.within++
 	defer func() { w.within-- }()
 	if w.within > 1 || !s.Whole() {
 		panic("two at once, or not all")
 	}
+	w.mu.Unlock()
 	select {
 	case <-time.After(w.slow):
 	case <-ctx.Done():
 	}
+	w.mu.Lock()
 	return onevolume.Checkup{Time: time.Now(), Hosts: 2, Findings: slices.Clone(w.finds)}, w.err
 }
 
 func (w *ward) Fix(_ context.Context, _ doctor.Scope, f onevolume.Finding) (doctor.Result, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if w.wrong != nil {
 		return "", w.wrong
 	}
@@ -95,23 +117,26 @@ func TestCheckups(t *testing.T) {
 		w.Start()
 		time.Sleep(11 * time.Second)
 		synctest.Wait()
-		if got := w.Checkup(); len(got.Findings) != 2 || got.Hosts != 2 || !slices.Equal(w.fixed, []onevolume.Trouble{onevolume.OrphanRecord}) {
-			w.Errorf("%+v, repaired %q", got, w.fixed)
+		fixed, _ := w.did()
+		if got := w.Checkup(); len(got.Findings) != 2 || got.Hosts != 2 || !slices.Equal(fixed, []onevolume.Trouble{onevolume.OrphanRecord}) {
+			w.Errorf("%+v, repaired %q", got, fixed)
 		}
 		w.logged("hosts differ", 3)
 		w.logged("was repaired", 1)
 		time.Sleep(every)
 		synctest.Wait()
-		if got := w.Checkup(); len(got.Findings) != 1 || !slices.Equal(w.fixed, []onevolume.Trouble{onevolume.OrphanRecord, onevolume.IdleSession}) {
-			w.Errorf("%+v, repaired %q", got, w.fixed)
+		fixed, _ = w.did()
+		if got := w.Checkup(); len(got.Findings) != 1 || !slices.Equal(fixed, []onevolume.Trouble{onevolume.OrphanRecord, onevolume.IdleSession}) {
+			w.Errorf("%+v, repaired %q", got, fixed)
 		}
 		w.logged("hosts differ", 3)
-		w.finds = nil
+		w.set(nil, nil)
 		time.Sleep(every)
 		synctest.Wait()
 		w.logged("is gone", 3)
-		if got := w.Checkup(); len(got.Findings) != 0 || w.looks != 3 {
-			w.Errorf("%+v after %d", got, w.looks)
+		_, looks := w.did()
+		if got := w.Checkup(); len(got.Findings) != 0 || looks != 3 {
+			w.Errorf("%+v after %d", got, looks)
 		}
 		w.Stop(w.Context())
 		if len(w.deeds) != 2 {
@@ -128,9 +153,9 @@ func TestCheckupsWaitsAnew(t *testing.T) {
 	onWard(t, func(w *wardTest) {
 		w.Start()
 		for i := range 6 {
-			w.finds = nil
+			w.set(nil, nil)
 			if i%2 == 0 {
-				w.finds = []onevolume.Finding{finding(onevolume.IdleSession, true)}
+				w.set([]onevolume.Finding{finding(onevolume.IdleSession, true)}, nil)
 			}
 			time.Sleep(every)
 			synctest.Wait()
@@ -156,7 +181,7 @@ func TestCheckupsFail(t *testing.T) {
 			w.Errorf("%+v", w.deeds)
 		}
 		at := w.Checkup().Time
-		w.err = errors.New("the database is locked")
+		w.set(nil, errors.New("the database is locked"))
 		time.Sleep(every)
 		synctest.Wait()
 		w.logged("comparing", 1)

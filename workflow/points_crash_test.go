@@ -165,20 +165,17 @@ func (pt *point) foresee() (want onevolume.State, writes int) {
 	if err != nil {
 		pt.Fatal(err)
 	}
-	reached, undoing := -1, false
+	reached := -1
 	for _, e := range journal {
 		i := slices.IndexFunc(a.steps(), func(s workflow.Step) bool { return s.Name == e.Step })
 		switch e.Event {
 		case onevolume.StepStarted:
 			reached = max(reached, i)
-		case onevolume.UndoStarted:
-			undoing = true
 		case onevolume.UndoFinished:
 			reached = i - 1
 		}
 	}
-	forward := a.kind == onevolume.Detach || !undoing && len(pt.plugged()[pt.v.ID]) > 0
-	if forward {
+	if a.kind == onevolume.Detach || len(pt.plugged()[pt.v.ID]) > 0 {
 		return a.goal(), 1 + len(a.steps()) + 1 + 1
 	}
 	undos := a.undos(reached)
