@@ -106,7 +106,7 @@ type meddledStore struct {
 	m *meddler
 }
 
-func (s *meddledStore) TakeOver(ctx context.Context, op onevolume.OperationRef, owner string, lease time.Duration, dead bool) (taken onevolume.Operation, err error) {
+func (s *meddledStore) TakeOver(ctx context.Context, op onevolume.OperationRef, owner string, lease time.Duration, dead time.Time) (taken onevolume.Operation, err error) {
 	err = s.m.write("take over", func() error {
 		taken, err = s.Store.TakeOver(ctx, op, owner, lease, dead)
 		return err

@@ -25,10 +25,10 @@ type Store interface {
 	Journal(ctx context.Context, id int) ([]onevolume.Entry, error)
 	// Running lists the running operations.
 	Running(ctx context.Context) ([]onevolume.Operation, error)
-	// TakeOver makes owner the operation's owner, even before the lease has
-	// ended by the time of the day when the old one is dead; Stale when
-	// someone else was quicker.
-	TakeOver(ctx context.Context, op onevolume.OperationRef, owner string, lease time.Duration, dead bool) (onevolume.Operation, error)
+	// TakeOver makes owner the operation's owner when its lease has ended by
+	// the time of the day, or still is that of an owner known to be dead.
+	// Codes: Stale (someone else was quicker), Busy (the owner lives).
+	TakeOver(ctx context.Context, op onevolume.OperationRef, owner string, lease time.Duration, dead time.Time) (onevolume.Operation, error)
 	// Reopen makes a parked operation run again, the given way. Codes:
 	// NotFound, Action (not parked, or the volume has gone other ways).
 	Reopen(ctx context.Context, id int, way onevolume.Way, owner string, lease time.Duration) (onevolume.Operation, error)

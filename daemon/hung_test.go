@@ -145,7 +145,7 @@ func TestWaitingForATurnIsNotGivingUp(t *testing.T) {
 // failing is a store of which some calls fail.
 type failing struct {
 	counting
-	takeOver, volume, journal, operation, running atomic.Bool
+	takeOver, volume, journal, running atomic.Bool
 }
 
 func fails(b *atomic.Bool) error {
@@ -162,14 +162,7 @@ func (f *failing) Running(ctx context.Context) ([]onevolume.Operation, error) {
 	return f.counting.Running(ctx)
 }
 
-func (f *failing) Operation(ctx context.Context, id int) (onevolume.Operation, error) {
-	if err := fails(&f.operation); err != nil {
-		return onevolume.Operation{}, err
-	}
-	return f.counting.Operation(ctx, id)
-}
-
-func (f *failing) TakeOver(ctx context.Context, op onevolume.OperationRef, owner string, lease time.Duration, dead bool) (onevolume.Operation, error) {
+func (f *failing) TakeOver(ctx context.Context, op onevolume.OperationRef, owner string, lease time.Duration, dead time.Time) (onevolume.Operation, error) {
 	if err := fails(&f.takeOver); err != nil {
 		return onevolume.Operation{}, err
 	}
@@ -195,7 +188,6 @@ func (f *failing) Journal(ctx context.Context, id int) ([]onevolume.Entry, error
 func TestDatabaseFailsForAWhile(t *testing.T) {
 	for name, which := range map[string]func(f *failing) *atomic.Bool{
 		"running":   func(f *failing) *atomic.Bool { return &f.running },
-		"operation": func(f *failing) *atomic.Bool { return &f.operation },
 		"take over": func(f *failing) *atomic.Bool { return &f.takeOver },
 		"volume":    func(f *failing) *atomic.Bool { return &f.volume },
 		"journal":   func(f *failing) *atomic.Bool { return &f.journal },

@@ -14,11 +14,11 @@ import (
 // Those on other hosts never wait for them.
 const perHost = 16
 
-// orphan is an operation to take over. dead says that its lease need not be
-// waited for.
+// orphan is an operation to take over. dead, unless it is zero, is the lease
+// of an owner that need not be waited for.
 type orphan struct {
 	onevolume.Operation
-	dead bool
+	dead time.Time
 }
 
 // sweep looks for operations without an owner, at once, at every tick and
@@ -74,9 +74,9 @@ func (d *Daemon) orphans(first bool) (list []orphan, due time.Duration, ok bool)
 		switch {
 		case d.busy(op.ID):
 		case first && d.Orphan(op.Owner), left <= 0:
-			list = append(list, orphan{op, true})
+			list = append(list, orphan{op, op.Lease})
 		case first && !op.Lease.After(now):
-			list = append(list, orphan{op, false})
+			list = append(list, orphan{op, time.Time{}})
 		default:
 			due = min(due, left)
 		}
@@ -95,15 +95,7 @@ const shortest = 10 * time.Millisecond
 func (d *Daemon) takeOver(o orphan, since time.Time) (again time.Time) {
 	log := d.about(o.Operation)
 	ctx := context.WithoutCancel(d.working)
-	// It may have had to wait for its turn, and its owner may have come back.
-	now, err := d.Store.Operation(ctx, o.ID)
-	if err == nil && (now.Generation != o.Generation || !now.Lease.Equal(o.Lease) || now.Status != onevolume.Running) {
-		return time.Time{}
-	}
-	var mine onevolume.Operation
-	if err == nil {
-		mine, err = d.Store.TakeOver(ctx, o.Ref(), d.Name, d.Engine.Limits.Lease, o.dead)
-	}
+	mine, err := d.Store.TakeOver(ctx, o.Ref(), d.Name, d.Engine.Limits.Lease, o.dead)
 	if err != nil {
 		if code := onevolume.CodeOf(err); code != onevolume.Stale && code != onevolume.Busy {
 			log.Error("taking an operation over", zap.Error(err))

@@ -77,7 +77,7 @@ type counting struct {
 	w *world
 }
 
-func (c counting) TakeOver(ctx context.Context, op onevolume.OperationRef, owner string, lease time.Duration, dead bool) (onevolume.Operation, error) {
+func (c counting) TakeOver(ctx context.Context, op onevolume.OperationRef, owner string, lease time.Duration, dead time.Time) (onevolume.Operation, error) {
 	c.w.taken.Add(1)
 	return c.Store.TakeOver(ctx, op, owner, lease, dead)
 }

@@ -299,7 +299,7 @@ func TestNoOwner(t *testing.T) {
 	}
 	go func() {
 		time.Sleep(100 * time.Millisecond)
-		_, _ = w.db.TakeOver(context.WithoutCancel(t.Context()), op.Ref(), "onevolumed", time.Minute, true)
+		_, _ = w.db.TakeOver(context.WithoutCancel(t.Context()), op.Ref(), "onevolumed", time.Minute, op.Lease)
 	}()
 	w.fix(f)
 	w.late = 0

@@ -72,7 +72,7 @@ func TestAuditTellsALife(t *testing.T) {
 			t.Fatal(err) // its answer was lost
 		}
 		w.clock.advance(time.Hour)
-		op, err = w.TakeOver(t.Context(), op.Ref(), "daemon", time.Minute, false)
+		op, err = w.TakeOver(t.Context(), op.Ref(), "daemon", time.Minute, time.Time{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -211,7 +211,7 @@ func TestTakeOver(t *testing.T) {
 		op, _ := w.reserve(t, alice, attach(17, gib))
 		w.clock.advance(30 * time.Second)
 		w.reserve(t, alice, attach(18, gib))
-		_, err := w.TakeOver(t.Context(), op.Ref(), "daemon", time.Hour, false)
+		_, err := w.TakeOver(t.Context(), op.Ref(), "daemon", time.Hour, time.Time{})
 		wantCode(t, err, onevolume.Busy, "Operation 1 is held by test@host/17 until 2026-11-20T12:01:00Z.")
 		w.clock.advance(31 * time.Second)
 		dead, err := w.Expired(t.Context(), w.clock.Now())
@@ -223,7 +223,7 @@ func TestTakeOver(t *testing.T) {
 		var all sync.WaitGroup
 		for _, name := range []string{"daemon1", "daemon2", "daemon3", "daemon4"} {
 			all.Go(func() {
-				got, err := w.TakeOver(t.Context(), op.Ref(), name, time.Hour, false)
+				got, err := w.TakeOver(t.Context(), op.Ref(), name, time.Hour, time.Time{})
 				if err != nil {
 					if onevolume.CodeOf(err) != onevolume.Stale {
 						t.Error(err)
@@ -239,7 +239,7 @@ func TestTakeOver(t *testing.T) {
 			t.Fatalf("%d took over, the last as %+v", winners.Load(), taken)
 		}
 		// The winner may ask again; its predecessor is refused whatever it does.
-		if again, err := w.TakeOver(t.Context(), op.Ref(), taken.Owner, time.Hour, false); err != nil || again != taken {
+		if again, err := w.TakeOver(t.Context(), op.Ref(), taken.Owner, time.Hour, time.Time{}); err != nil || again != taken {
 			t.Errorf("again: %+v, %v", again, err)
 		}
 		wantCode(t, w.Record(t.Context(), op.Ref(), nil, onevolume.Note{}), onevolume.Stale, "")
@@ -250,9 +250,9 @@ func TestTakeOver(t *testing.T) {
 			t.Error("a renewal does not use the new owner's lease")
 		}
 		w.finish(t, taken, onevolume.Ending{Status: onevolume.Undone, State: onevolume.Available})
-		_, err = w.TakeOver(t.Context(), taken.Ref(), "daemon9", time.Hour, false)
+		_, err = w.TakeOver(t.Context(), taken.Ref(), "daemon9", time.Hour, time.Time{})
 		wantCode(t, err, onevolume.Stale, "Operation 1 has ended: it is UNDONE.")
-		_, err = w.TakeOver(t.Context(), onevolume.OperationRef{ID: 9}, "daemon", time.Hour, false)
+		_, err = w.TakeOver(t.Context(), onevolume.OperationRef{ID: 9}, "daemon", time.Hour, time.Time{})
 		wantCode(t, err, onevolume.NotFound, "")
 	})
 }
@@ -290,9 +290,17 @@ func TestTakeOverFromTheDead(t *testing.T) {
 	backends(t, func(t *testing.T, w *world) {
 		w.fill(t, gib)
 		op, _ := w.reserve(t, alice, attach(17, gib))
-		_, err := w.TakeOver(t.Context(), op.Ref(), "daemon", time.Hour, false)
+		_, err := w.TakeOver(t.Context(), op.Ref(), "daemon", time.Hour, time.Time{})
 		wantCode(t, err, onevolume.Busy, "")
-		taken, err := w.TakeOver(t.Context(), op.Ref(), "daemon", time.Hour, true)
+		// Its last word came in just before.
+		w.clock.advance(time.Second)
+		w.record(t, op, nil, onevolume.Note{})
+		_, err = w.TakeOver(t.Context(), op.Ref(), "daemon", time.Hour, op.Lease)
+		wantCode(t, err, onevolume.Busy, "")
+		if op, err = w.Operation(t.Context(), op.ID); err != nil {
+			t.Fatal(err)
+		}
+		taken, err := w.TakeOver(t.Context(), op.Ref(), "daemon", time.Hour, op.Lease)
 		if err != nil || taken.Generation != op.Generation+1 {
 			t.Errorf("got %+v, %v", taken, err)
 		}

@@ -166,12 +166,13 @@ func readNames(ctx context.Context, q querier, query string, args ...any) (names
 }
 
 // TakeOver makes owner the owner of a running operation whose lease has
-// ended, with a lease of its own, and raises the generation. dead says that
-// the old owner is known to be dead, so that its lease does not count. Of
-// several who try with the same ref one succeeds; it may repeat the call when
-// the answer was lost. Codes: NotFound, Stale (another was first, or the
+// ended, with a lease of its own, and raises the generation. dead, unless it
+// is zero, is the lease of an owner that is known to be dead: its end does
+// not count then, but it must still be the one on record, for an owner that
+// renewed it meanwhile lives. Of several who try with the same ref one
+// succeeds; it may repeat the call when the answer was lost. Codes: NotFound, Stale (another was first, or the
 // operation has ended), Busy (its owner renewed the lease: it is alive).
-func (s *Store) TakeOver(ctx context.Context, ref onevolume.OperationRef, owner string, lease time.Duration, dead bool) (op onevolume.Operation, err error) {
+func (s *Store) TakeOver(ctx context.Context, ref onevolume.OperationRef, owner string, lease time.Duration, dead time.Time) (op onevolume.Operation, err error) {
 	if owner == "" || lease < time.Millisecond {
 		return op, onevolume.Errorf(onevolume.Invalid, "Taking over operation %d needs an owner and a lease.", ref.ID)
 	}
@@ -188,7 +189,7 @@ func (s *Store) TakeOver(ctx context.Context, ref onevolume.OperationRef, owner 
 			return err
 		}
 		now := s.now()
-		if !dead && o.Lease.After(now) {
+		if dead.IsZero() && o.Lease.After(now) || !dead.IsZero() && !o.Lease.Equal(dead) {
 			return onevolume.Errorf(onevolume.Busy, "Operation %d is held by %s until %s.", o.ID, o.Owner, o.Lease.Format(time.RFC3339))
 		}
 		was, from := o.Lease, o.Owner

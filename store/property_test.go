@@ -327,11 +327,11 @@ func (m *model) end(t *rapid.T, id int, o *modelOperation, status onevolume.Stat
 func (m *model) takeOver(t *rapid.T) {
 	_, o := m.some(t)
 	if now, err := m.w.Operation(t.Context(), o.ID); err != nil || now.Lease.After(m.w.clock.Now()) {
-		_, err := m.w.TakeOver(t.Context(), o.Ref(), "another", time.Minute, false)
+		_, err := m.w.TakeOver(t.Context(), o.Ref(), "another", time.Minute, time.Time{})
 		wantCode(t, err, onevolume.Busy, "")
 		m.w.clock.advance(2 * time.Minute)
 	}
-	op, err := m.w.TakeOver(t.Context(), o.Ref(), "another", time.Minute, false)
+	op, err := m.w.TakeOver(t.Context(), o.Ref(), "another", time.Minute, time.Time{})
 	m.must(t, err)
 	m.ended = append(m.ended, o.Ref())
 	o.Operation = op

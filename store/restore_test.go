@@ -94,7 +94,7 @@ func TestRestoreKeepsOldHandsOff(t *testing.T) {
 		w.finish(t, stuck, parked)
 		b := w.backup(t)
 		// After the backup the lost inventory went on.
-		lost2, err := w.TakeOver(t.Context(), lost.Ref(), "daemon", time.Hour, true)
+		lost2, err := w.TakeOver(t.Context(), lost.Ref(), "daemon", time.Hour, lost.Lease)
 		if err != nil {
 			t.Fatal(err)
 		}

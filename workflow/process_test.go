@@ -87,7 +87,7 @@ func (p *process) resume(op onevolume.Operation) error {
 	ctx, cancel := context.WithCancel(p.c.Context())
 	defer cancel()
 	p.cancel = cancel
-	op, err := p.c.db.TakeOver(ctx, op.Ref(), p.owner, limit.Lease, false)
+	op, err := p.c.db.TakeOver(ctx, op.Ref(), p.owner, limit.Lease, time.Time{})
 	if err != nil {
 		return err
 	}

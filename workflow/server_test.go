@@ -76,7 +76,7 @@ func (s mortalStore) Running(ctx context.Context) ([]onevolume.Operation, error)
 	return s.Store.Running(ctx)
 }
 
-func (s mortalStore) TakeOver(ctx context.Context, ref onevolume.OperationRef, owner string, lease time.Duration, dead bool) (op onevolume.Operation, err error) {
+func (s mortalStore) TakeOver(ctx context.Context, ref onevolume.OperationRef, owner string, lease time.Duration, dead time.Time) (op onevolume.Operation, err error) {
 	err = mortalLedger{s.p, nil}.call("take over", func() error {
 		op, err = s.Store.TakeOver(ctx, ref, owner, lease, dead)
 		return err

@@ -157,7 +157,7 @@ func TestStaleOwnerStopsWaiting(t *testing.T) {
 		go func() {
 			time.Sleep(time.Minute)
 			op := c.operation(v.ID)
-			_, err := c.db.TakeOver(t.Context(), op.Ref(), "daemon", limit.Lease, true)
+			_, err := c.db.TakeOver(t.Context(), op.Ref(), "daemon", limit.Lease, op.Lease)
 			took <- err
 		}()
 		_, err := p.run(t.Context(), detachRequest(vm, v, onevolume.LeaveZeroes))
