@@ -204,7 +204,7 @@ func seed(t *testing.T) uint64 {
 // loaded machine leaves as many moments of rest as an idle one. A worker does
 // mostWork things: an inventory that grows faster than it can be copied would
 // be one test for ever.
-func storm(t *testing.T, seed uint64, rest int64, stores ...*store.Store) (stop func()) {
+func storm(t *testing.T, seed uint64, rest *atomic.Int64, stores ...*store.Store) (stop func()) {
 	var wait sync.WaitGroup
 	over := make(chan struct{})
 	stop = sync.OnceFunc(func() { close(over); wait.Wait() })
@@ -217,7 +217,7 @@ func storm(t *testing.T, seed uint64, rest int64, stores ...*store.Store) (stop 
 				select {
 				case <-over:
 					return
-				case <-time.After(time.Duration(rnd.Int64N(rest*int64(took) + 1))):
+				case <-time.After(time.Duration(rnd.Int64N(rest.Load()*int64(took) + 1))):
 				}
 				began := time.Now()
 				stir(t, s, rnd, i, n)
@@ -327,7 +327,7 @@ func TestBackupUnderAStorm(t *testing.T) {
 			w.allocate(t, volume(i, gib))
 		}
 		other := w.again(t)
-		stop := storm(t, seed, 0, w.Store, other, w.Store, other)
+		stop := storm(t, seed, new(atomic.Int64), w.Store, other, w.Store, other)
 		running, last := 0, 0
 		deadline := time.Now().Add(20 * time.Second)
 		for n := 0; n < 12 || running == 0 && time.Now().Before(deadline); n++ {
