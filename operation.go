@@ -2,6 +2,7 @@ package onevolume
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -125,6 +126,24 @@ const (
 	UndoFinished  Event = "UNDO_FINISHED"
 	UndoFailed    Event = "UNDO_FAILED"
 )
+
+// mayFollow lists, for each event of a step, those that may come next ("" for
+// none yet). Whoever takes an operation over begins a step, or its undoing,
+// again; what could not be taken back may be carried on instead.
+var mayFollow = map[Event][]Event{
+	"":            {StepStarted, UndoStarted},
+	StepStarted:   {StepSucceeded, StepFailed, StepStarted, UndoStarted},
+	StepSucceeded: {StepStarted, UndoStarted},
+	StepFailed:    {StepStarted, UndoStarted},
+	UndoStarted:   {UndoFinished, UndoFailed, UndoStarted, StepStarted},
+	UndoFailed:    {UndoStarted, StepStarted},
+	UndoFinished:  {UndoStarted, StepStarted},
+}
+
+// MayFollow says whether the event may come after another one of the same
+// step, "" for none. What may not is refused wherever a journal is written,
+// and makes one that is read unreadable.
+func (e Event) MayFollow(before Event) bool { return slices.Contains(mayFollow[before], e) }
 
 // Entry is one line of an operation's journal.
 type Entry struct {

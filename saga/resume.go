@@ -30,7 +30,7 @@ func (g *Saga[S]) Read(entries []onevolume.Entry) (Story[S], error) {
 		if i < 0 {
 			return story, fmt.Errorf("journal entry %d: step %q is none of this workflow", e.Seq, e.Step)
 		}
-		if !Legal(last[e.Step], e.Event) {
+		if !e.Event.MayFollow(last[e.Step]) {
 			return story, fmt.Errorf("journal entry %d: %s of step %s cannot follow %q", e.Seq, e.Event, e.Step, last[e.Step])
 		}
 		last[e.Step] = e.Event
@@ -80,26 +80,4 @@ func (g *Saga[S]) Back(ctx context.Context, story *Story[S], cause error) error 
 		cause = errors.New(story.Cause)
 	}
 	return g.back(ctx, &story.State, story.Reached, cause)
-}
-
-// Legal says whether an event of a step may follow the one before it ("" for
-// none). A run that is resumed begins a step, or its undoing, again; one that
-// could not be taken back may be carried on instead.
-func Legal(before, next onevolume.Event) bool {
-	for _, e := range legal[before] {
-		if e == next {
-			return true
-		}
-	}
-	return false
-}
-
-var legal = map[onevolume.Event][]onevolume.Event{
-	"":                      {onevolume.StepStarted, onevolume.UndoStarted},
-	onevolume.StepStarted:   {onevolume.StepSucceeded, onevolume.StepFailed, onevolume.StepStarted, onevolume.UndoStarted},
-	onevolume.StepSucceeded: {onevolume.StepStarted, onevolume.UndoStarted},
-	onevolume.StepFailed:    {onevolume.StepStarted, onevolume.UndoStarted},
-	onevolume.UndoStarted:   {onevolume.UndoFinished, onevolume.UndoFailed, onevolume.UndoStarted, onevolume.StepStarted},
-	onevolume.UndoFailed:    {onevolume.UndoStarted, onevolume.StepStarted},
-	onevolume.UndoFinished:  {onevolume.UndoStarted, onevolume.StepStarted},
 }

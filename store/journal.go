@@ -22,7 +22,7 @@ import (
 //
 // Codes: NotFound, Stale, Action (the volume cannot go to the note's state),
 // Mismatch (the note's identity is not the one on record; nothing is
-// written).
+// written), Invalid (an event that cannot follow the step's newest).
 func (s *Store) Record(ctx context.Context, ref onevolume.OperationRef, entries []onevolume.Entry, note onevolume.Note) error {
 	now := s.now()
 	entries = slices.Clone(entries)
@@ -44,6 +44,9 @@ func (s *Store) Record(ctx context.Context, ref onevolume.OperationRef, entries 
 			return err
 		} else if again {
 			fresh = nil
+		}
+		if err := checkEvents(ctx, tx, o, fresh); err != nil {
+			return err
 		}
 		err = changed(tx.ExecContext(ctx, "UPDATE one_volume_operation SET lease = ?, journal = ?"+
 			" WHERE oid = ? AND generation = ? AND status = ? AND journal = ?",
@@ -74,6 +77,26 @@ func repeated(ctx context.Context, tx *sql.Tx, o *operation, entries []onevolume
 		}
 	}
 	return true, nil
+}
+
+// checkEvents refuses events that cannot follow those before them: a journal
+// that tells of something no run does could not be resumed by anybody.
+func checkEvents(ctx context.Context, tx *sql.Tx, o *operation, entries []onevolume.Entry) error {
+	last := map[string]onevolume.Event{}
+	for _, e := range entries {
+		before, known := last[e.Step]
+		if !known {
+			err := tx.QueryRowContext(ctx, "SELECT event FROM one_volume_journal WHERE op = ? AND step = ? ORDER BY seq DESC LIMIT 1", o.ID, e.Step).Scan(&before)
+			if err != nil && !errors.Is(err, sql.ErrNoRows) {
+				return err
+			}
+		}
+		if !e.Event.MayFollow(before) {
+			return onevolume.Errorf(onevolume.Invalid, "Operation %d: %q of step %q cannot follow %q.", o.ID, e.Event, e.Step, before)
+		}
+		last[e.Step] = e.Event
+	}
+	return nil
 }
 
 func appendJournal(ctx context.Context, tx *sql.Tx, o *operation, entries []onevolume.Entry) error {

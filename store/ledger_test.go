@@ -106,6 +106,53 @@ func TestRecordRefuses(t *testing.T) {
 	})
 }
 
+// Every event is refused that cannot follow the one before it of its step,
+// within one call and across them, and with it the whole call.
+func TestRecordRefusesIllegalEvents(t *testing.T) {
+	all := []onevolume.Event{onevolume.StepStarted, onevolume.StepSucceeded, onevolume.StepFailed,
+		onevolume.UndoStarted, onevolume.UndoFinished, onevolume.UndoFailed, "TELEPORTED", ""}
+	backends(t, func(t *testing.T, w *world) {
+		w.fill(t, gib)
+		op, _ := w.reserve(t, alice, attach(17, gib))
+		entries, legal := 0, 0
+		for i, before := range append([]onevolume.Event{""}, all[:6]...) {
+			for j, next := range all {
+				// A step of its own for each pair, brought to the event before.
+				step := string(rune('a'+i)) + string(rune('a'+j))
+				way := map[onevolume.Event][]onevolume.Event{
+					"": nil, onevolume.StepStarted: {onevolume.StepStarted},
+					onevolume.StepSucceeded: {onevolume.StepStarted, onevolume.StepSucceeded}, onevolume.StepFailed: {onevolume.StepStarted, onevolume.StepFailed},
+					onevolume.UndoStarted: {onevolume.UndoStarted}, onevolume.UndoFinished: {onevolume.UndoStarted, onevolume.UndoFinished},
+					onevolume.UndoFailed: {onevolume.UndoStarted, onevolume.UndoFailed},
+				}[before]
+				var list []onevolume.Entry
+				for _, e := range way {
+					list = append(list, entry(w, step, e, ""))
+				}
+				if j%2 == 0 && len(list) > 0 { // half of them in calls of their own
+					w.record(t, op, list, onevolume.Note{})
+					entries, list = entries+len(list), nil
+				}
+				list = append(list, entry(w, "other"+step, onevolume.StepStarted, ""), entry(w, step, next, ""))
+				w.clock.advance(time.Millisecond)
+				err := w.Record(t.Context(), op.Ref(), list, onevolume.Note{})
+				if !next.MayFollow(before) {
+					wantCode(t, err, onevolume.Invalid, "")
+					continue
+				}
+				if err != nil {
+					t.Errorf("%q after %q: %v", next, before, err)
+				}
+				entries, legal = entries+len(list), legal+1
+			}
+		}
+		journal, err := w.Journal(t.Context(), op.ID)
+		if err != nil || len(journal) != entries || legal != 18 {
+			t.Errorf("%d entries, want %d; %d pairs are legal; %v", len(journal), entries, legal, err)
+		}
+	})
+}
+
 // endings take a volume of alice's, attached by size, through a second
 // operation.
 func TestFinish(t *testing.T) {

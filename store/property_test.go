@@ -35,7 +35,8 @@ type modelOperation struct {
 	onevolume.Operation
 	volume  *modelVolume
 	entries int
-	gone    bool // the guest has let go
+	gone    bool                       // the guest has let go
+	last    map[string]onevolume.Event // of each step
 }
 
 // Random sequences of calls do what the state table allows and nothing else,
@@ -270,8 +271,13 @@ func (m *model) record(t *rapid.T) {
 	next := modelStates.Draw(t, "next")
 	m.w.clock.advance(time.Millisecond)
 	e := []onevolume.Entry{entry(m.w, rapid.SampledFrom([]string{"unplug", "wipe"}).Draw(t, "step"),
-		rapid.SampledFrom([]onevolume.Event{onevolume.StepStarted, onevolume.StepSucceeded, onevolume.UndoFinished}).Draw(t, "event"), "")}
+		rapid.SampledFrom([]onevolume.Event{onevolume.StepStarted, onevolume.StepSucceeded, onevolume.UndoStarted, onevolume.UndoFinished}).Draw(t, "event"), "")}
 	err := m.w.Record(t.Context(), o.Ref(), e, onevolume.Note{State: next})
+	step, event := e[0].Step, e[0].Event
+	if !event.MayFollow(o.last[step]) {
+		wantCode(t, err, onevolume.Invalid, "")
+		return
+	}
 	if next.Free() || next == onevolume.Failed || !o.volume.state.CanBecome(next) {
 		wantCode(t, err, onevolume.Action, "")
 		return
@@ -279,8 +285,12 @@ func (m *model) record(t *rapid.T) {
 	m.must(t, err)
 	o.volume.state = next
 	o.entries++
-	if e[0].Step == "unplug" && e[0].Event != onevolume.StepStarted {
-		o.gone = e[0].Event == onevolume.StepSucceeded
+	if o.last == nil {
+		o.last = map[string]onevolume.Event{}
+	}
+	o.last[step] = event
+	if step == "unplug" && (event == onevolume.StepSucceeded || event == onevolume.UndoFinished) {
+		o.gone = event == onevolume.StepSucceeded
 	}
 	if journal, err := m.w.Journal(t.Context(), id); err != nil || len(journal) != o.entries {
 		t.Fatalf("%d entries, %v, want %d", len(journal), err, o.entries)

@@ -36,9 +36,9 @@ func TestReopen(t *testing.T) {
 		{"detach past the unplug", func() onevolume.Request { return detach(17, "0") }, []onevolume.Event{onevolume.StepStarted, onevolume.StepSucceeded},
 			onevolume.Forward, onevolume.Wiping},
 		{"detach plugged again", func() onevolume.Request { return detach(17, "0") },
-			[]onevolume.Event{onevolume.StepSucceeded, onevolume.UndoStarted, onevolume.UndoFinished}, onevolume.Forward, onevolume.Detaching},
+			[]onevolume.Event{onevolume.StepStarted, onevolume.StepSucceeded, onevolume.UndoStarted, onevolume.UndoFinished}, onevolume.Forward, onevolume.Detaching},
 		{"detach without wiping", func() onevolume.Request { r := detach(17, "0"); r.Leave = onevolume.LeaveData; return r },
-			[]onevolume.Event{onevolume.StepSucceeded}, onevolume.Forward, onevolume.Detaching},
+			[]onevolume.Event{onevolume.StepStarted, onevolume.StepSucceeded}, onevolume.Forward, onevolume.Detaching},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			backends(t, func(t *testing.T, w *world) {
@@ -54,7 +54,7 @@ func TestReopen(t *testing.T) {
 				got := w.reopen(t, op.ID, c.way)
 				want := op
 				want.Status, want.Way, want.Owner, want.Generation = onevolume.Running, c.way, "daemon 2", 2
-				want.Lease = w.clock.Now().Add(2 * time.Minute)
+				want.Lease, want.Term = w.clock.Now().Add(2*time.Minute), 2*time.Minute
 				if got != want {
 					t.Errorf("reopened as\n%+v, want\n%+v", got, want)
 				}

@@ -41,7 +41,7 @@ func TestReserveWritesVolumeAndOperation(t *testing.T) {
 		want := onevolume.Operation{
 			ID: 1, Kind: onevolume.Attach, Volume: 0, VM: r.VM, Leave: onevolume.LeaveXFS, Status: onevolume.Running,
 			Prior: onevolume.Available, By: bob.Owner, Owner: r.Owner, Generation: 1,
-			Lease: w.clock.Now().Add(time.Minute), Started: w.clock.Now(),
+			Lease: w.clock.Now().Add(time.Minute), Term: time.Minute, Started: w.clock.Now(),
 		}
 		if op != want {
 			t.Errorf("operation\n got %+v\nwant %+v", op, want)
