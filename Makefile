@@ -9,7 +9,7 @@ LINT_VERSION := v2.15.0
 LINT_DIR := $(shell go env GOPATH 2>/dev/null)/bin/golangci-lint-$(LINT_VERSION)
 LINT := $(LINT_DIR)/golangci-lint
 
-.PHONY: all build build-crash demo test check unit lab-test bench fuzz deps lint install clean
+.PHONY: all build build-crash demo test soak check unit lab-test bench fuzz deps lint install clean
 
 all: build
 
@@ -28,6 +28,11 @@ demo: deps build
 # Everything. The last line counts the tests; in CI a skipped one is a failure.
 test: deps
 	scripts/test
+
+# The storms and every point at which something may break, for an hour or as
+# long as SOAK says (30m, 8h). The seed is printed; SEED gives it again.
+soak: deps
+	SOAK=$${SOAK:-60m} scripts/test soak
 
 # What needs no host: formatting, go vet, the linters.
 check: lint

@@ -29,6 +29,7 @@ import (
 type clock struct {
 	mu     sync.Mutex
 	now    time.Time
+	true   bool          // it is time.Now
 	bubble bool          // now is ahead of the bubble's time
 	ahead  time.Duration // by so much
 }
@@ -38,6 +39,9 @@ func (c *clock) Now() time.Time { return c.advance(time.Millisecond) }
 func (c *clock) advance(d time.Duration) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.true {
+		return time.Now()
+	}
 	if c.bubble {
 		c.ahead += d
 		return time.Now().Add(c.ahead)
@@ -96,24 +100,30 @@ type cloud struct {
 	service *inventory.Service
 
 	interrupt func() // is called by the next command
+	storm     *storm // rages in it, or nil
 
 	mu    sync.Mutex
 	units map[onevolume.VolumeID]*iscsitest.Unit
 	known map[onevolume.VolumeID]known
 	// still are volumes that nobody changes: they are read at the end alone.
 	still map[onevolume.VolumeID]bool
+	// lost are volumes that are ATTACHED and may be in no guest.
+	lost map[onevolume.VolumeID]bool
 	// strangers are targets that somebody else logged a host in to.
 	strangers []onevolume.IQN
 }
 
-// newCloud makes host01 and host02.
-func newCloud(t testing.TB, g *ground) *cloud {
+// newCloud makes host01 and host02, or the hosts named.
+func newCloud(t testing.TB, g *ground, names ...string) *cloud {
+	if len(names) == 0 {
+		names = []string{"host01", "host02"}
+	}
 	c := &cloud{TB: t, ground: g, net: commandtest.NewNet(t), array: iscsitest.NewArray(t),
 		service: &inventory.Service{Store: g.db}, units: map[onevolume.VolumeID]*iscsitest.Unit{},
-		vms: map[onevolume.VMID]onevolume.VM{}, still: map[onevolume.VolumeID]bool{}, known: map[onevolume.VolumeID]known{}}
+		vms: map[onevolume.VMID]onevolume.VM{}, still: map[onevolume.VolumeID]bool{}, lost: map[onevolume.VolumeID]bool{}, known: map[onevolume.VolumeID]known{}}
 	g.clouds++
 	c.number = g.clouds
-	for _, name := range []string{"host01", "host02"} {
+	for _, name := range names {
 		m := &machine{name: name, iscsi: iscsitest.NewHost(name, c.array), virt: hypervisortest.NewMemory(t)}
 		m.virt.UseDevices(func(path string) (string, bool) {
 			u := m.iscsi.UnitAt(path)
@@ -121,6 +131,9 @@ func newCloud(t testing.TB, g *ground) *cloud {
 		})
 		c.hosts = append(c.hosts, m)
 		c.net.Add(name, func(cmd command.Cmd) (command.Result, error) {
+			if c.storm != nil {
+				return c.storm.handle(m, cmd)
+			}
 			c.guard(m, cmd)
 			if c.interrupt != nil {
 				c.interrupt()

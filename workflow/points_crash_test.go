@@ -142,7 +142,7 @@ func (tb *table) share() int {
 	if tb.act.leave == onevolume.LeaveExt4 || tb.act.leave == onevolume.LeaveXFS {
 		return 11
 	}
-	return 3
+	return 4
 }
 
 // foresee says, after the first has died, what the act must come to and how

@@ -13,8 +13,16 @@ func (pt *point) judge(want onevolume.State) {
 	pt.invariants(pt.what+" at "+pt.at, true, true)
 	got := pt.read(pt.v.ID)
 	pt.untouched()
+	if got.State == onevolume.Attached && pt.lost[got.ID] && len(pt.plugged()[got.ID]) == 0 {
+		got.State = noDisk
+	}
 	outcome := string(got.State)
 	switch got.State {
+	case noDisk:
+		if got.Attachment.VM != pt.v.Attachment.VM || pt.units[got.ID].Content != "the guest's data" {
+			pt.Errorf("%s at %s: %+v with %q", pt.what, pt.at, got, pt.units[got.ID].Content)
+		}
+		outcome = "as it was: " + outcome
 	case onevolume.Attached:
 		pt.inGuest(got)
 		outcome = "in the guest, ATTACHED"

@@ -140,13 +140,22 @@ func (pt *point) ask(way onevolume.Way, op onevolume.Operation, prepare func(*pr
 func (pt *point) abort(p trouble) {
 	pt.Helper()
 	if !p.letGo(pt.tb.act) {
-		pt.reopen(onevolume.Back, nil, pt.tb.act.prior())
+		pt.reopen(onevolume.Back, nil, pt.takenBack())
 		return
 	}
 	pt.reason = "cannot be taken back any more"
 	pt.reopen(onevolume.Back, nil, onevolume.Failed)
 	pt.what += ", then resumed"
 	pt.reopen(onevolume.Forward, nil, pt.tb.act.goal())
+}
+
+// takenBack is the state that the volume must have when the parked act was
+// taken back. A replug takes no disk from a guest that has it.
+func (pt *point) takenBack() onevolume.State {
+	if pt.tb.act.kind == onevolume.Replug && len(pt.plugged()[pt.v.ID]) > 0 {
+		return onevolume.Attached
+	}
+	return pt.tb.act.prior()
 }
 
 // TestCrashWhileReopened has the server that resumes or aborts a parked act
@@ -195,14 +204,14 @@ func (tb *table) crashReopened(p trouble, way onevolume.Way, at crash, there boo
 	if !ok {
 		return
 	}
+	pt.park(p)
 	want := tb.act.goal()
 	if way == onevolume.Back {
-		want = tb.act.prior()
+		want = pt.takenBack()
 		if p.letGo(tb.act) {
 			want, pt.reason = onevolume.Failed, "cannot be taken back any more"
 		}
 	}
-	pt.park(p)
 	var served *process
 	step := pt.at
 	pt.reopen(way, func(p *process, _ *workflow.Engine) {

@@ -32,7 +32,12 @@ var acts = []act{
 	{"detach to ext4", onevolume.Detach, onevolume.LeaveExt4},
 	{"detach to xfs", onevolume.Detach, onevolume.LeaveXFS},
 	{"detach and keep", onevolume.Detach, onevolume.LeaveData},
+	{"replug", onevolume.Replug, ""},
 }
+
+// noDisk is the state, for the tables alone, of an ATTACHED volume whose guest
+// has lost it: what a replug finds, and leaves when it fails.
+const noDisk onevolume.State = "ATTACHED, and not in the guest"
 
 func (a act) steps() []workflow.Step { return workflow.StepsOf(a.kind, a.leave) }
 
@@ -69,8 +74,11 @@ func (a act) goal() onevolume.State {
 }
 
 func (a act) prior() onevolume.State {
-	if a.kind == onevolume.Attach {
+	switch a.kind {
+	case onevolume.Attach:
 		return onevolume.Available
+	case onevolume.Replug:
+		return noDisk
 	}
 	return onevolume.Attached
 }
@@ -96,6 +104,9 @@ type table struct {
 func eachTable(t *testing.T, test func(tb *table)) {
 	for _, a := range acts {
 		for _, by := range []string{byClient, byDaemon} {
+			if a.kind == onevolume.Replug && by == byDaemon {
+				continue // no call asks for one: it is the doctor's, wherever that runs
+			}
 			t.Run(a.name+" by "+by, func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
@@ -157,10 +168,17 @@ func (tb *table) point(of int, what, at string) (*point, bool) {
 	stander := c.volume(2, 1)
 	c.still[stander.ID] = true
 	c.plant(vm, stander, 0)
-	pt.req = attachRequest(vm, v)
-	if tb.act.kind == onevolume.Detach {
+	switch tb.act.kind {
+	case onevolume.Attach:
+		pt.req = attachRequest(vm, v)
+	case onevolume.Detach:
 		c.plant(vm, v, 1)
 		pt.req = detachRequest(vm, v, tb.act.leave)
+	case onevolume.Replug:
+		c.plant(vm, v, 1)
+		c.hosts[0].virt.Edit(vm.DeployID, func(d *hypervisortest.Domain) { d.Disks = d.Disks[:1] })
+		c.lost[v.ID] = true
+		pt.req = replugRequest(vm, v)
 	}
 	pt.v, pt.stander = c.read(v.ID), c.read(stander.ID)
 	return pt, true

@@ -47,6 +47,7 @@ type process struct {
 	dead   bool
 	noDB   bool
 	conns  []command.Host
+	dials  int
 	before func(n int, call string) // when set, is told of each call
 	writes []string                 // to the journal, so far
 	crash  crash                    // around one of them
@@ -166,8 +167,16 @@ func (p *process) gone() bool {
 	return p.dead
 }
 
+// turn waits until it is the process's turn, where turns are given.
+func (p *process) turn(ctx context.Context, call string) {
+	if p.c.storm != nil {
+		p.c.storm.turn(ctx, p.owner, call)
+	}
+}
+
 // Dial connects to a host.
 func (p *process) Dial(ctx context.Context, host string) (command.Host, error) {
+	p.turn(ctx, "dial "+host)
 	if p.gone() {
 		return nil, &command.DialError{Host: host, Kind: command.KindCancelled, Err: errDead}
 	}
@@ -178,16 +187,30 @@ func (p *process) Dial(ctx context.Context, host string) (command.Host, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.conns = append(p.conns, h)
-	return &mortalHost{h, p}, nil
+	p.dials++
+	return &mortalHost{h, p, p.dials}, nil
 }
 
 // mortalHost is a connection of a process.
 type mortalHost struct {
 	command.Host
-	p *process
+	p      *process
+	number int // of the process's connections, from 1
+}
+
+// turn waits for the process's turn to use the connection.
+func (h *mortalHost) turn(ctx context.Context, call string) {
+	h.p.turn(ctx, fmt.Sprintf("%s, connection %d: %s", h.Name(), h.number, call))
 }
 
 func (h *mortalHost) Lock(ctx context.Context, name string, wait time.Duration) (func(), error) {
+	if h.p.c.storm != nil {
+		return h.p.c.storm.lock(ctx, h, name, wait)
+	}
+	return h.lock(ctx, name, wait)
+}
+
+func (h *mortalHost) lock(ctx context.Context, name string, wait time.Duration) (func(), error) {
 	if h.p.gone() {
 		return nil, h.broke(command.Cmd{Name: "lock"}, command.ErrNotRun)
 	}
@@ -199,6 +222,7 @@ func (h *mortalHost) Run(ctx context.Context, cmd command.Cmd) (command.Result, 
 	if what == "" {
 		what = cmd.String()
 	}
+	h.turn(ctx, what)
 	m := h.p.begin("command " + what)
 	switch m {
 	case dies, notDone:
@@ -234,7 +258,8 @@ type mortalLedger struct {
 }
 
 // call makes a call through the process's mishaps.
-func (l mortalLedger) call(name string, f func() error) error {
+func (l mortalLedger) call(ctx context.Context, about any, name string, f func() error) error {
+	l.p.turn(ctx, fmt.Sprintf("%s %v", name, about))
 	m := l.p.begin(name)
 	l.p.mu.Lock()
 	down := l.p.noDB
@@ -264,7 +289,7 @@ func (l mortalLedger) call(name string, f func() error) error {
 }
 
 func (l mortalLedger) Reserve(ctx context.Context, r onevolume.Request) (op onevolume.Operation, v onevolume.Volume, err error) {
-	err = l.call("reserve", func() error {
+	err = l.call(ctx, r, "reserve", func() error {
 		op, v, err = l.Ledger.Reserve(ctx, r)
 		return err
 	})
@@ -276,9 +301,9 @@ func (l mortalLedger) Record(ctx context.Context, op onevolume.OperationRef, ent
 	for _, e := range entries {
 		name += fmt.Sprintf(" %s %s", e.Event, e.Step)
 	}
-	return l.call(name, func() error { return l.Ledger.Record(ctx, op, entries, note) })
+	return l.call(ctx, op, name, func() error { return l.Ledger.Record(ctx, op, entries, note) })
 }
 
 func (l mortalLedger) Finish(ctx context.Context, op onevolume.OperationRef, e onevolume.Ending) error {
-	return l.call("finish "+string(e.Status), func() error { return l.Ledger.Finish(ctx, op, e) })
+	return l.call(ctx, op, "finish "+string(e.Status), func() error { return l.Ledger.Finish(ctx, op, e) })
 }

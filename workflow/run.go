@@ -123,6 +123,9 @@ func (r *run) keepLease(ctx context.Context, cancel context.CancelCauseFunc) {
 			return
 		case <-tick.C:
 		}
+		if ctx.Err() != nil {
+			return // of two that are ready, select takes any
+		}
 		err := r.Ledger.Record(ctx, r.op.Ref(), nil, onevolume.Note{})
 		if onevolume.CodeOf(err) == onevolume.Stale {
 			cancel(err)

@@ -2,6 +2,7 @@ package workflow_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
@@ -56,28 +57,28 @@ type mortalStore struct {
 }
 
 func (s mortalStore) Volume(ctx context.Context, id onevolume.VolumeID) (onevolume.Volume, error) {
-	if s.p.gone() {
+	if s.p.turn(ctx, fmt.Sprint("volume ", id)); s.p.gone() {
 		return onevolume.Volume{}, errDead
 	}
 	return s.Store.Volume(ctx, id)
 }
 
 func (s mortalStore) Journal(ctx context.Context, id int) ([]onevolume.Entry, error) {
-	if s.p.gone() {
+	if s.p.turn(ctx, fmt.Sprint("journal ", id)); s.p.gone() {
 		return nil, errDead
 	}
 	return s.Store.Journal(ctx, id)
 }
 
 func (s mortalStore) Running(ctx context.Context) ([]onevolume.Operation, error) {
-	if s.p.gone() {
+	if s.p.turn(ctx, "running"); s.p.gone() {
 		return nil, errDead
 	}
 	return s.Store.Running(ctx)
 }
 
 func (s mortalStore) TakeOver(ctx context.Context, ref onevolume.OperationRef, owner string, lease time.Duration, dead time.Time) (op onevolume.Operation, err error) {
-	err = mortalLedger{s.p, nil}.call("take over", func() error {
+	err = mortalLedger{s.p, nil}.call(ctx, ref, "take over", func() error {
 		op, err = s.Store.TakeOver(ctx, ref, owner, lease, dead)
 		return err
 	})
@@ -85,14 +86,14 @@ func (s mortalStore) TakeOver(ctx context.Context, ref onevolume.OperationRef, o
 }
 
 func (s mortalStore) Operation(ctx context.Context, id int) (onevolume.Operation, error) {
-	if s.p.gone() {
+	if s.p.turn(ctx, fmt.Sprint("operation ", id)); s.p.gone() {
 		return onevolume.Operation{}, errDead
 	}
 	return s.Store.Operation(ctx, id)
 }
 
 func (s mortalStore) Reopen(ctx context.Context, id int, way onevolume.Way, owner string, lease time.Duration) (op onevolume.Operation, err error) {
-	err = mortalLedger{s.p, nil}.call("reopen", func() error {
+	err = mortalLedger{s.p, nil}.call(ctx, id, "reopen", func() error {
 		op, err = s.Store.Reopen(ctx, id, way, owner, lease)
 		return err
 	})

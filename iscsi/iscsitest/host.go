@@ -217,11 +217,19 @@ func (h *Host) freeName() string {
 			used[d.name] = true
 		}
 	}
-	for c := 'a'; ; c++ {
-		if name := "sd" + string(c); !used[name] {
+	for n := 0; ; n++ {
+		if name := diskName(n); !used[name] {
 			return name
 		}
 	}
+}
+
+// diskName is the name of the nth disk: sda … sdz, sdaa … sdzz.
+func diskName(n int) string {
+	if n < 26 {
+		return "sd" + string(rune('a'+n))
+	}
+	return "sd" + string(rune('a'+n/26-1)) + string(rune('a'+n%26))
 }
 
 func (h *Host) link(s *session, lun onevolume.LUN) string {
@@ -239,7 +247,11 @@ func key(iqn onevolume.IQN, portal string) string { return string(iqn) + " " + p
 
 // number is the disk's device number: 8:0, 8:16 …
 func (d *disk) number() string {
-	return fmt.Sprintf("8:%d", 16*int(d.name[2]-'a'))
+	n := 0
+	for diskName(n) != d.name {
+		n++
+	}
+	return fmt.Sprintf("8:%d", 16*n)
 }
 
 // page80 is the serial number as od prints its page.
