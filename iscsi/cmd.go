@@ -69,11 +69,20 @@ func word(yes bool, s string) string {
 	return ""
 }
 
-// prepareCmd makes the unit appear in a session, forgetting it first if purge.
-func (i *Initiator) prepareCmd(t onevolume.Target, session int, purge bool) command.Cmd {
+// chore is what is done first with a unit that a session has.
+type chore string
+
+const (
+	nothing chore = ""
+	purge   chore = "purge"  // the kernel forgets it and looks again
+	permit  chore = "permit" // udev sets its rights as when it appeared
+)
+
+// prepareCmd makes the unit appear in a session.
+func (i *Initiator) prepareCmd(t onevolume.Target, session int, do chore) command.Cmd {
 	return command.Cmd{
 		Name: NamePrepare, Script: prepareScript,
-		Args:    append(unitArgs(t), strconv.Itoa(session), seconds(i.opt.ScanBudget), seconds(i.opt.RecoveryWait), word(purge, "purge")),
+		Args:    append(unitArgs(t), strconv.Itoa(session), seconds(i.opt.ScanBudget), seconds(i.opt.RecoveryWait), string(do)),
 		Timeout: i.opt.ScanBudget + i.opt.RecoveryWait + grace,
 	}
 }

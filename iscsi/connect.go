@@ -45,7 +45,13 @@ func (c *connecting) connect(ctx context.Context) (Device, error) {
 	}
 	dev, err := c.judge(rep, c.session)
 	if twin := c.twin(rep); err != nil && twin != nil {
-		if rep, err = c.prepare(ctx, twin, false); err != nil {
+		if rep, err = c.prepare(ctx, twin, nothing); err != nil {
+			return dev, err
+		}
+		dev, err = c.judge(rep, c.session)
+	}
+	if c.locked(rep) {
+		if rep, err = c.prepare(ctx, rep.byID(c.session), permit); err != nil {
 			return dev, err
 		}
 		dev, err = c.judge(rep, c.session)
@@ -55,7 +61,7 @@ func (c *connecting) connect(ctx context.Context) (Device, error) {
 	}
 	// What the kernel remembers may be of a unit that had this number
 	// before. It is made to forget, and looks once more.
-	if rep, err = c.prepare(ctx, rep.byID(c.session), true); err != nil {
+	if rep, err = c.prepare(ctx, rep.byID(c.session), purge); err != nil {
 		return dev, err
 	}
 	return c.judge(rep, c.session)
@@ -78,8 +84,10 @@ func (c *connecting) twin(r *report) *session {
 }
 
 // locked says whether a device that was there before us may not be opened.
-// libvirt leaves it to root when a domain that had it ends (its
-// dynamic_ownership); udev sets the group again when it appears anew.
+// libvirt leaves it to root when a domain that had it lets go of it (its
+// dynamic_ownership); udev sets the group again when it is told to add it again.
+// A device that appeared anew would have the rights too, but also the name of
+// one that died in a domain, which libvirt refuses there.
 func (c *connecting) locked(r *report) bool {
 	d := r.in(c.session, c.t.LUN)
 	return d != nil && !c.fresh && d.read > 0 && strings.Contains(c.said(), "Permission denied")
@@ -102,15 +110,15 @@ func (c *connecting) appear(ctx context.Context) (*report, error) {
 		return nil, err
 	}
 	if s := rep.best(c.t); s != nil {
-		return c.prepare(ctx, s, false)
+		return c.prepare(ctx, s, nothing)
 	}
 	return c.login(ctx, nil)
 }
 
 // prepare makes the unit appear in a session that is there.
-func (c *connecting) prepare(ctx context.Context, s *session, purge bool) (*report, error) {
+func (c *connecting) prepare(ctx context.Context, s *session, do chore) (*report, error) {
 	c.session = s.id
-	rep, err := c.run(ctx, "prepare", c.prepareCmd(c.t, s.id, purge))
+	rep, err := c.run(ctx, "prepare", c.prepareCmd(c.t, s.id, do))
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +131,7 @@ func (c *connecting) prepare(ctx context.Context, s *session, purge bool) (*repo
 			WithHint("look at dmesg on host %s", c.h.Name())
 	}
 	now := rep.byID(s.id)
-	if now != nil && now.state != loggedIn && !purge && abandoned(now) {
+	if now != nil && now.state != loggedIn && do == nothing && abandoned(now) {
 		// Nobody has a disk there: a new session harms no one.
 		if err := c.leave(ctx, now); err != nil {
 			return nil, err
@@ -168,7 +176,7 @@ func (c *connecting) login(ctx context.Context, rep *report) (*report, error) {
 			c.fresh = len(rep.fresh) > 0
 			if rep.in(s.id, c.t.LUN) == nil && len(rep.fresh) == 0 {
 				// The script did not know the session by its portal.
-				return c.prepare(ctx, s, false)
+				return c.prepare(ctx, s, nothing)
 			}
 			return rep, nil
 		}

@@ -257,3 +257,22 @@ func TestSecretsOnStdinOnly(t *testing.T) {
 		}
 	}
 }
+
+// A device that libvirt left to root gets its rights again and keeps its
+// name; where udev does nothing it appears anew.
+func TestConnectDeviceOfRoot(t *testing.T) {
+	b := newBench(t)
+	v := volume(1)
+	b.array.Serve(v)
+	before := b.mustConnect(v)
+	b.host.Root(v.Target.IQN)
+	d := b.mustConnect(v)
+	if d.Name != before.Name || d.Fresh {
+		t.Errorf("%+v, want the device as it was", d)
+	}
+	b.host.Root(v.Target.IQN)
+	b.host.Change(func(s *iscsitest.State) { s.Deaf = true })
+	if d = b.mustConnect(v); !d.Fresh {
+		t.Errorf("%+v, want a device that appeared anew", d)
+	}
+}

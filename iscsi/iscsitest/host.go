@@ -34,6 +34,7 @@ type State struct {
 	NoSudo   bool                // sudo asks for a password
 	NoISCSId bool                // iscsid does not run
 	NoUdev   bool                // no links appear
+	Deaf     bool                // udev sets no rights when it is told to add a disk again
 	NoGroup  bool                // the user is not in group disk
 	Stuck    bool                // disks cannot be flushed in time
 	LateUnit int                 // so many scans do not find a unit
@@ -67,7 +68,8 @@ type session struct {
 }
 
 type disk struct {
-	name string
+	name   string
+	rooted bool // libvirt has left it to root
 	// seen is what the kernel read when it found the unit; it does not look
 	// again by itself.
 	seen Unit

@@ -112,7 +112,7 @@ func (a *answer) disk(s *session) {
 		return
 	}
 	a.facts(s)
-	if a.h.State.NoGroup {
+	if a.h.State.NoGroup || d.rooted {
 		fmt.Fprintf(&a.err, "dd: failed to open '/dev/%s': Permission denied\n", d.name)
 		a.say("read 1")
 	} else {
@@ -167,8 +167,12 @@ func (a *answer) prepare() {
 		if s.id != id || s.state != "LOGGED_IN" {
 			continue
 		}
-		if a.next() == "purge" && !a.h.State.NoSudo {
+		switch first := a.next(); {
+		case a.h.State.NoSudo:
+		case first == "purge":
 			delete(s.disks, a.lun)
+		case first == "permit" && s.disks[a.lun] != nil && !a.h.State.Deaf:
+			s.disks[a.lun].rooted = false
 		}
 		a.appear(s)
 		a.disk(s)

@@ -192,3 +192,15 @@ func (h *Host) node(iqn, portal string, words []string) (code int, known bool) {
 	}
 	return 0, false
 }
+
+// Root leaves the target's disks to root, as libvirt leaves those that a
+// domain let go of.
+func (h *Host) Root(iqn onevolume.IQN) {
+	h.array.mu.Lock()
+	defer h.array.mu.Unlock()
+	for _, s := range h.sessions {
+		for _, d := range s.disks {
+			d.rooted = d.rooted || s.iqn == iqn
+		}
+	}
+}

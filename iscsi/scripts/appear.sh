@@ -91,6 +91,23 @@ purge() {
 	done
 }
 
+# permit SESSION-DIR: has udev set the rights of our unit's disks again, which
+# its rules do only for what is added, and waits two seconds at the most until
+# they are ours to read.
+permit() {
+	for p in "$1"/device/target*/*:*:*:"$lun"/block/* "$1"/device/target*/*:*:*:"$alt"/block/*; do
+		[ -e "$p" ] || continue
+		echo add | $SUDO tee "$p/uevent" >/dev/null
+		now
+		polls=0 limit=$((now + 200))
+		until [ -r "/dev/${p##*/}" ]; do
+			now
+			[ "$now" -lt $limit ] || break
+			poll
+		done
+	done
+}
+
 # opened DISK: whether any process has the disk or a partition open, as far as
 # can be seen. When it cannot, it is taken for open. find complains about the
 # processes that end meanwhile, and so always fails.
