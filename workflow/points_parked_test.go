@@ -194,7 +194,11 @@ func (tb *table) reopenWrites(p trouble, way onevolume.Way) int {
 			stuck = i
 		}
 	}
-	return 1 + tb.act.undos(stuck) + 1 + 1
+	undos := tb.act.undos(stuck)
+	if tb.act.kind == onevolume.Attach && p.undo.step == "plug" {
+		undos++ // a guest may have written to it, so it is wiped too
+	}
+	return 1 + undos + 1 + 1
 }
 
 // crashReopened crashes at one of these writes. there says whether it exists.

@@ -155,7 +155,7 @@ func TestStaleOwnerStopsWaiting(t *testing.T) {
 		start := time.Now()
 		took := make(chan error, 1)
 		go func() {
-			time.Sleep(time.Minute)
+			time.Sleep(time.Minute + time.Second) // between two renewals
 			op := c.operation(v.ID)
 			_, err := c.db.TakeOver(t.Context(), op.Ref(), "daemon", limit.Lease, op.Lease)
 			took <- err

@@ -40,9 +40,12 @@ func (c *cloud) goes(s scene, req onevolume.Request, v onevolume.Volume, way one
 	c.Helper()
 	prior := c.read(v.ID)
 	_, _ = c.process("client").with(first, dies).run(c.Context(), req)
+	if c.read(v.ID).Operation == prior.Operation {
+		return // it never began
+	}
 	op := c.operation(v.ID)
-	if c.read(v.ID).Operation == prior.Operation || op.Status != onevolume.Running {
-		return // it never began, or has ended
+	if op.Status != onevolume.Running {
+		return // it has ended
 	}
 	letGo := req.Kind == onevolume.Detach && len(c.plugged()[v.ID]) == 0
 	if req.Kind == onevolume.Attach && len(c.plugged()[v.ID]) > 0 {
