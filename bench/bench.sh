@@ -35,3 +35,7 @@ export work run runs
 lab/lab run bin/onetestd -world demo/world.yaml >"$work/oned.log" 2>&1 &
 pids+=($!)
 lab/lab run bench/inside.sh
+
+# The initiator alone, likewise beside the bare commands.
+lab/lab run go test -tags lab -count 1 -run - -bench BenchmarkLab -benchtime "${runs}x" ./iscsi |
+    awk '/^BenchmarkLab/ { for (i = 5; i < NF; i += 2) print "bench: iscsi." $(i + 1), $i }'

@@ -97,8 +97,8 @@ func open(t *testing.T, l *lab.Lab) *cloud {
 // fresh resets a lab in which an earlier test left something.
 func (c *cloud) fresh() {
 	c.t.Helper()
-	if left := c.leftovers(); left != "" {
-		c.t.Logf("the lab was not clean and is reset: %s", left)
+	if left := c.Left(lab.Hosts()...); len(left) > 0 {
+		c.t.Logf("the lab was not clean and is reset: %q", left)
 		c.Reset()
 	}
 }
@@ -106,16 +106,6 @@ func (c *cloud) fresh() {
 func (c *cloud) tellLog() {
 	text, _ := os.ReadFile(filepath.Join(c.dir, "daemon.log"))
 	c.t.Logf("onevolumed's log:\n%s", text)
-}
-
-// leftovers says what an earlier test left, or nothing.
-func (c *cloud) leftovers() string {
-	for _, h := range lab.Hosts() {
-		if s := append(c.Sessions(h), c.Records(h)...); len(s) > 0 {
-			return fmt.Sprint(h, s)
-		}
-	}
-	return ""
 }
 
 func world() onetest.World {

@@ -20,12 +20,12 @@ until [ -e "$3" ]; do sleep 0.05; done`
 $SUDO iscsiadm -m node -o delete -T "$1" -p "$2"`
 )
 
-// TestLabSpeed measures Connect and Release beside the bare commands. Both
-// take turns, since the machine's load changes.
-func TestLabSpeed(t *testing.T) {
-	l := lab.Open(t)
-	f := newField(t, l, "oneadmin")
-	defer l.Clean(t)
+// BenchmarkLab measures Connect and Release beside the bare commands, in
+// turns, since the machine's load changes: "make bench" runs it. It reports
+// the medians, and how many times as long as by hand ours take.
+func BenchmarkLab(b *testing.B) {
+	l := lab.Open(b)
+	f := newField(b, l, "oneadmin")
 	v := lu("open1", 1, 64)
 	took := map[string][]time.Duration{}
 	timed := func(what string, do func()) {
@@ -35,23 +35,24 @@ func TestLabSpeed(t *testing.T) {
 	}
 	hand := func(script string) {
 		c := command.Cmd{Name: "by hand", Script: script, Args: []string{string(v.Target.IQN), lab.Portal, f.Path(v.Target)}}
-		if _, err := command.Do(t.Context(), f.conn, c); err != nil {
-			t.Fatal(err)
+		if _, err := command.Do(b.Context(), f.conn, c); err != nil {
+			b.Fatal(err)
 		}
 	}
-	for range 9 {
-		timed("connect by hand", func() { hand(handConnect) })
-		timed("release by hand", func() { hand(handRelease) })
-		timed("Connect", func() { f.mustConnect(v) })
-		timed("Connect again", func() { f.mustConnect(v) })
-		timed("Release", func() { f.mustRelease(v) })
+	for b.Loop() {
+		timed("hand-connect", func() { hand(handConnect) })
+		timed("hand-release", func() { hand(handRelease) })
+		timed("connect", func() { f.mustConnect(v) })
+		timed("connect-again", func() { f.mustConnect(v) })
+		timed("release", func() { f.mustRelease(v) })
 	}
-	median := func(what string) time.Duration {
-		slices.Sort(took[what])
-		t.Logf("%-16s median %s, fastest %s", what, took[what][len(took[what])/2].Round(time.Millisecond), took[what][0].Round(time.Millisecond))
-		return took[what][len(took[what])/2]
+	median := map[string]float64{}
+	for what, all := range took {
+		slices.Sort(all)
+		median[what] = float64(all[len(all)/2].Milliseconds())
+		b.ReportMetric(median[what], what+"-ms")
 	}
-	t.Logf("Connect takes %.2f times as long as by hand", float64(median("Connect"))/float64(median("connect by hand")))
-	t.Logf("Release takes %.2f times as long as by hand", float64(median("Release"))/float64(median("release by hand")))
-	median("Connect again")
+	b.ReportMetric(median["connect"]/median["hand-connect"], "connect-ratio")
+	b.ReportMetric(median["release"]/median["hand-release"], "release-ratio")
+	l.Clean(b)
 }

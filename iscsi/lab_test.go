@@ -18,15 +18,15 @@ import (
 
 // field is a lab with a connection to host01 as oneadmin.
 type field struct {
-	*testing.T
+	testing.TB
 	lab  *lab.Lab
 	conn command.Host
 	*iscsi.Initiator
 }
 
-func newField(t *testing.T, l *lab.Lab, user string) *field {
+func newField(t testing.TB, l *lab.Lab, user string) *field {
 	t.Helper()
-	f := &field{T: t, lab: l, Initiator: iscsi.New(iscsi.Options{})}
+	f := &field{TB: t, lab: l, Initiator: iscsi.New(iscsi.Options{})}
 	f.conn = f.dial(user)
 	return f
 }
