@@ -17,6 +17,7 @@ lab_start() {
     mkdir -p "$run"
     run=$(cd "$run" && pwd)
     echo "$name" >"$run/name"
+    echo "${ONEVOLUME_LAB_CORE:-0}" >"$run/core"
     ln -sfn "$here/lab" "$run/lab"
     ssh_config
     network
