@@ -17,7 +17,7 @@ func (s *Server) methods() []wire.Method {
 	return []wire.Method{
 		s.audited(wire.Method{Name: "one.volume.allocate", Help: "Registers the logical unit that the template describes as a volume",
 			Params: []wire.Kind{wire.Session, wire.String}, Func: s.allocate}, asksAllocate),
-		{Name: "one.volume.info", Help: "Returns a volume; with decrypt, administrators see its CHAP secrets",
+		{Name: "one.volume.info", Help: "Returns a volume; with decrypt, administrators see its CHAP secrets, and the audit keeps that",
 			Params: with(wire.Bool), Optional: 1, Func: s.info},
 		s.audited(wire.Method{Name: "one.volume.update", Help: "Replaces (0) or extends (1) the template of a volume",
 			Params: with(wire.String, wire.Int), Optional: 1, Func: s.update}, asksUpdate),
@@ -55,6 +55,13 @@ func (s *Server) info(ctx context.Context, call wire.Call) (any, error) {
 	v, err := s.Inventory.Info(ctx, caller(ctx), volumeID(call), decrypt)
 	if err != nil {
 		return nil, err
+	}
+	if decrypt && v.Target.CHAP != (onevolume.CHAP{}) {
+		// Nobody sees a secret without a trace.
+		by := onevolume.Ask{By: caller(ctx).Owner, From: address(wire.Peer(ctx)), Action: "decrypt", Text: "the CHAP secrets"}
+		if err := s.Inventory.Audit(ctx, onevolume.Deed{Ask: by, Volume: v.ID, VM: onevolume.NoVM, Result: "ok"}); err != nil {
+			return nil, err
+		}
 	}
 	return marshal(volumeToXML(&v, decrypt))
 }

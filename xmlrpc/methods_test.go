@@ -212,6 +212,7 @@ func TestSecretsInAnswers(t *testing.T) {
 	id := int(w.given("disk"))
 	const secret = "the-first-secret"
 	decrypt := "<boolean>1</boolean>"
+	var want []string // in the audit by now
 	for _, c := range []struct {
 		name, body string
 		shown      bool
@@ -228,6 +229,18 @@ func TestSecretsInAnswers(t *testing.T) {
 		}
 		if !strings.Contains(c.name, "reserve") && !strings.Contains(got, "iqn.2026-11.test:disk") {
 			t.Errorf("%s: %s", c.name, got)
+		}
+		var read []string
+		for _, d := range w.deeds() {
+			if d.Action == "decrypt" {
+				read = append(read, fmt.Sprint(d.By.User, " ", d.Volume, " ", d.Result, " ", d.From != ""))
+			}
+		}
+		if c.shown {
+			want = append(want, fmt.Sprint("oneadmin ", id, " ok true"))
+		}
+		if !slices.Equal(read, want) {
+			t.Errorf("%s: the audit has %q of secrets that were read, want %q", c.name, read, want)
 		}
 	}
 }
