@@ -25,6 +25,9 @@ const (
 	attempts  = 16
 	firstWait = 4 * time.Millisecond
 	lastWait  = 500 * time.Millisecond
+	// patience ends them early when each attempt takes long by itself, as on
+	// a row that somebody keeps locked (lockTimeout each).
+	patience = 15 * time.Second
 	// reconnects lets a transaction follow a cluster's address to another
 	// node without holding a caller up for long when there is none.
 	reconnects = 3
@@ -40,11 +43,11 @@ func (s *Store) write(ctx context.Context, doing string, fn func(tx *sql.Tx) err
 // persist calls fn until it neither loses against another transaction nor its
 // connection, bounded, and gives its last error the form for outside.
 func (s *Store) persist(ctx context.Context, doing string, fn func() error) error {
-	wait := firstWait
+	wait, start := firstWait, time.Now()
 	for n := 1; ; n++ {
 		err := fn()
 		kind := troubleOf(err)
-		if kind != conflict && (kind != disconnected || n >= reconnects) || n == cmp.Or(s.tries, attempts) {
+		if kind != conflict && (kind != disconnected || n >= reconnects) || n == cmp.Or(s.tries, attempts) || time.Since(start) > patience {
 			return s.outward(doing, err)
 		}
 		// Half of the wait is drawn, so that those who met once do not meet
