@@ -201,10 +201,11 @@ func (c *cloud) startDaemon() {
 // take 50 ms have been seen to take 7 s on a machine with much else to do.
 const patience = 2 * time.Minute
 
-// eventually waits for a condition.
+// eventually waits for a condition. Most conditions are a run of onevolume,
+// which the hosts need the processor for as well.
 func (c *cloud) eventually(what string, condition func() bool) {
 	c.t.Helper()
-	for deadline := time.Now().Add(patience); !condition(); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !condition(); time.Sleep(150 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			c.t.Fatalf("not within %s: %s", patience, what)
 		}
