@@ -125,7 +125,7 @@ func TestLabParallel(t *testing.T) {
 	}, func(h command.Host, v onevolume.Volume) error {
 		return f.Release(t.Context(), h, v.Target)
 	}
-	for _, do := range []func(h command.Host, v onevolume.Volume) error{connect, release, connect, release, connect, release} {
+	for _, do := range []func(h command.Host, v onevolume.Volume) error{connect, release, connect, release} {
 		start := time.Now()
 		var all sync.WaitGroup
 		for n, v := range volumes {

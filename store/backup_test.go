@@ -330,7 +330,11 @@ func TestBackupUnderAStorm(t *testing.T) {
 		stop := storm(t, seed, new(atomic.Int64), w.Store, other, w.Store, other)
 		running, last := 0, 0
 		deadline := time.Now().Add(20 * time.Second)
-		for n := 0; n < 12 || running == 0 && time.Now().Before(deadline); n++ {
+		backups := 12
+		if raceDetector {
+			backups = 4
+		}
+		for n := 0; n < backups || running == 0 && time.Now().Before(deadline); n++ {
 			b := w.backup(t)
 			running += consistent(t, asFile(b.Path))
 			if b.Deeds < last {

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"sync"
@@ -20,6 +21,10 @@ var server struct {
 }
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if f := flag.Lookup("rapid.checks"); raceDetector && f.Value.String() == f.DefValue {
+		_ = flag.Set("rapid.checks", "30") // of sequences that are long
+	}
 	code := m.Run()
 	if server.Server != nil {
 		if err := server.Stop(); err != nil {

@@ -1,7 +1,6 @@
 package store_test
 
 import (
-	"flag"
 	"fmt"
 	"slices"
 	"testing"
@@ -40,24 +39,9 @@ type modelOperation struct {
 	last    map[string]onevolume.Event // of each step
 }
 
-// fewer lowers how many sequences rapid tries.
-func fewer(t *testing.T, n int) {
-	t.Helper()
-	checks := flag.Lookup("rapid.checks")
-	if checks.Value.String() != checks.DefValue {
-		return // somebody has said how many
-	}
-	if err := flag.Set("rapid.checks", fmt.Sprint(n)); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // Random sequences of calls do what the state table allows and nothing else,
 // whatever the order.
 func TestModel(t *testing.T) {
-	if raceDetector {
-		fewer(t, 30)
-	}
 	backends(t, func(t *testing.T, w *world) {
 		n := 0
 		rapid.Check(t, func(t *rapid.T) {

@@ -81,7 +81,11 @@ func (s *suite) gone() {
 	d := hypervisor.Disk{Source: s.Sources[0], Serial: serial}
 	dom := s.lookup()
 	s.mustPlug(d)
+	before, _ := s.all(dom.UUID)
 	s.Remove(s.T)
+	if list, found := s.all(dom.UUID); len(found) > 0 || len(list) != len(before)-1 {
+		s.Errorf("a domain that left is still among %+v", list)
+	}
 	s.wrong(s.Driver.Unplug(s.ctx, s.Host, s.VM, d, wait), onevolume.NotFound)
 	_, err := s.Driver.Domain(s.ctx, s.Host, s.VM)
 	s.wrong(err, onevolume.NotFound)
@@ -127,28 +131,28 @@ func (s *suite) users() {
 }
 
 // domains are what Domain tells of each, without free places.
+// all are the host's domains, and those of them with the UUID.
+func (s *suite) all(uuid string) (all, found []hypervisor.Domain) {
+	s.Helper()
+	all, err := s.Driver.Domains(s.ctx, s.Host)
+	if err != nil {
+		s.Fatal("Domains:", err)
+	}
+	for _, d := range all {
+		if d.UUID == uuid {
+			found = append(found, d)
+		}
+	}
+	return all, found
+}
+
 func (s *suite) domains() {
-	all := func() []hypervisor.Domain {
-		list, err := s.Driver.Domains(s.ctx, s.Host)
-		if err != nil {
-			s.Fatal("Domains:", err)
-		}
-		return list
-	}
-	of := func(uuid string) (found []hypervisor.Domain) {
-		for _, d := range all() {
-			if d.UUID == uuid {
-				found = append(found, d)
-			}
-		}
-		return found
-	}
 	same := func(vm onevolume.VM) {
 		dom, err := s.Driver.Domain(s.ctx, s.Host, vm)
 		if err != nil {
 			s.Fatal("Domain:", err)
 		}
-		got := of(dom.UUID)
+		_, got := s.all(dom.UUID)
 		if len(got) != 1 || got[0].Name != dom.Name || got[0].Running != dom.Running || got[0].State != dom.State ||
 			!slices.Equal(got[0].Disks, dom.Disks) || len(got[0].Slots) > 0 {
 			s.Errorf("Domains tells %+v, Domain %+v", got, dom)
@@ -160,13 +164,6 @@ func (s *suite) domains() {
 	same(s.VM)
 	if s.Stopped != (onevolume.VM{}) {
 		same(s.Stopped)
-	}
-	if s.Remove != nil {
-		uuid, before := s.lookup().UUID, len(all())
-		s.Remove(s.T)
-		if len(of(uuid)) > 0 || len(all()) != before-1 {
-			s.Errorf("a domain that left is still among %+v", all())
-		}
 	}
 }
 

@@ -44,7 +44,11 @@ func (b *bench) prepare() {
 	b.on("%s -o new >&2 && %s --login >&2 && udevadm settle && until [ -e %s ]; do sleep 0.1; done", node, node, b.source(3))
 	b.on("mkdir -p %s && ln -sf %s %s", command.Quote(path.Dir(labOdd)), b.source(3), command.Quote(labOdd))
 	b.vm.DeployID = strings.TrimSpace(b.on("virsh -c qemu:///system domuuid one-17"))
+	b.on(`virsh -c qemu:///system dumpxml one-17 | sed "/<uuid>/d; s/one-17/one-99/g" >/tmp/one-99.xml && virsh -c qemu:///system define /tmp/one-99.xml`)
 }
+
+// undo takes away what a reset does not expect: a domain that is defined.
+func (b *bench) undo() { b.Exec("host01", "virsh -c qemu:///system undefine one-99") }
 
 func (b *bench) source(lun int) string {
 	return fmt.Sprintf("/dev/disk/by-path/ip-%s-iscsi-%s-lun-%d", lab.Portal, b.iqn, lun)
@@ -67,16 +71,17 @@ func (b *bench) dial(t *testing.T) command.Host {
 	return h
 }
 
-// clean takes all disks out of the guest again.
+// clean takes all disks out of the guest again. It asks libvirt only when
+// libvirt's own file of the guest says that there is something to do.
 func (b *bench) clean() {
-	b.Exec("host01", `virsh -c qemu:///system resume one-17
-for t in $(virsh -c qemu:///system -q domblklist one-17 | awk 'NF { print $1 }'); do virsh -c qemu:///system detach-disk one-17 $t --live; done
-virsh -c qemu:///system undefine one-99`)
+	b.Exec("host01", `file=/run/libvirt/qemu/one-17.xml
+grep -q "<domstatus state='running'" $file || virsh -c qemu:///system resume one-17
+grep -q '<disk ' $file || exit 0
+for t in $(virsh -c qemu:///system -q domblklist one-17 | awk 'NF { print $1 }'); do virsh -c qemu:///system detach-disk one-17 $t --live; done`)
 }
 
 func (b *bench) fixture(t *testing.T) hypervisortest.Fixture {
 	t.Cleanup(b.clean)
-	b.on(`virsh -c qemu:///system dumpxml one-17 | sed "/<uuid>/d; s/one-17/one-99/g" >/tmp/one-99.xml && virsh -c qemu:///system define /tmp/one-99.xml`)
 	taken := 0
 	return hypervisortest.Fixture{
 		Driver: virsh.New(virsh.Options{}), Host: b.dial(t), VM: b.vm,
@@ -97,7 +102,10 @@ func (b *bench) fixture(t *testing.T) hypervisortest.Fixture {
 		},
 		Remove: func(t *testing.T) {
 			b.on("virsh -c qemu:///system destroy one-17")
-			t.Cleanup(b.prepare)
+			t.Cleanup(func() {
+				b.undo()
+				b.prepare()
+			})
 		},
 	}
 }
@@ -113,7 +121,10 @@ func (b *bench) await(t *testing.T, done func() bool) {
 
 func TestLab(t *testing.T) {
 	b := newBench(t)
-	defer b.Exec("host01", "iscsiadm -m session -u; iscsiadm -m node -o delete")
+	defer func() {
+		b.undo()
+		b.Exec("host01", "iscsiadm -m session -u; iscsiadm -m node -o delete")
+	}()
 	t.Run("suite", func(t *testing.T) { hypervisortest.Run(t, b.fixture) })
 	t.Run("guest", b.guest)
 	t.Run("late attach", b.lateAttach)
