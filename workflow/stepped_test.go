@@ -126,7 +126,7 @@ func stepped(t *testing.T, seed uint64, steps int) (trace []string) {
 		s.rest(pause)
 		s.stop(pause)
 		trace = append(st.trace, s.dump()...)
-		t.Logf("storm | memory, in turns | seed %d | %d turns | %s", seed, len(st.trace), &s.counts)
+		tellStorm(t, "memory, in turns | seed %d | %d turns | %s", seed, len(st.trace), &s.counts)
 	})
 	return trace
 }

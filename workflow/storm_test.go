@@ -276,5 +276,14 @@ func TestStorm(t *testing.T) {
 	s.calm()
 	s.rest(func() { time.Sleep(50 * time.Millisecond) })
 	s.serving().halt()
-	t.Logf("storm | memory | seed %d | %s | %s", s.seed, *stormFlag, &s.counts)
+	tellStorm(t, "memory | seed %d | %s | %s", s.seed, *stormFlag, &s.counts)
+}
+
+// tellStorm prints a line for the table of the output: not of the short storms
+// under the race detector.
+func tellStorm(t testing.TB, format string, args ...any) {
+	t.Helper()
+	if !raceDetector {
+		t.Logf("storm | "+format, args...)
+	}
 }
