@@ -75,10 +75,14 @@ func (r *run) attachSteps() []step {
 			if err != nil {
 				return err
 			}
-			if err := r.unplug(ctx, h, source); onevolume.CodeOf(err) != onevolume.NotFound {
+			if err := r.unplug(ctx, h, source); err != nil && onevolume.CodeOf(err) != onevolume.NotFound {
 				return err
 			}
-			return nil // no domain, no disk
+			// A guest may have had it meanwhile, also one that has ended.
+			if r.wasBlank() && !r.resumed { // who resumes has a step for that
+				return r.blank(ctx, f)
+			}
+			return nil
 		}},
 	}
 	if r.soiled {

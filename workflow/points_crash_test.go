@@ -165,14 +165,18 @@ func (pt *point) foresee() (want onevolume.State, writes int) {
 	if err != nil {
 		pt.Fatal(err)
 	}
-	reached := -1
+	reached, wiped := -1, 0
 	for _, e := range journal {
 		i := slices.IndexFunc(a.steps(), func(s workflow.Step) bool { return s.Name == e.Step })
 		switch e.Event {
 		case onevolume.StepStarted:
 			reached = max(reached, i)
+		case onevolume.UndoStarted:
+			if a.kind == onevolume.Attach && e.Step == "plug" {
+				wiped = 1 // a guest may have had it until then
+			}
 		case onevolume.UndoFinished:
-			reached = i - 1
+			reached, wiped = i-1, 0
 		}
 	}
 	if a.kind == onevolume.Detach || len(pt.plugged()[pt.v.ID]) > 0 {
@@ -182,5 +186,5 @@ func (pt *point) foresee() (want onevolume.State, writes int) {
 	if undos > 0 {
 		undos++
 	}
-	return a.prior(), 1 + undos + 1
+	return a.prior(), 1 + undos + wiped + 1
 }

@@ -61,6 +61,7 @@ func (r *run) read(journal []onevolume.Entry) (saga.Story[facts], error) {
 		switch {
 		case e.Step == stepPlug:
 			r.begun = e.Event != onevolume.UndoFinished
+			r.undone = e.Event == onevolume.UndoStarted || e.Event == onevolume.UndoFailed
 			r.done = r.begun && (r.done || e.Event == onevolume.StepSucceeded)
 		case e.Step == stepWipe && r.op.Kind == onevolume.Attach && e.Event != onevolume.UndoFinished:
 			r.soiled = true
@@ -94,7 +95,7 @@ func (r *run) goOn(ctx context.Context, story saga.Story[facts]) (bool, error) {
 	r.keep = r.plugged && r.op.Kind == onevolume.Replug
 	switch {
 	case !r.plugged:
-		r.soil(r.done || r.begun && (r.op.Way == onevolume.Back || !dom.Running))
+		r.soil(r.done || r.undone || r.begun && (r.op.Way == onevolume.Back || !dom.Running))
 		return r.op.Way == onevolume.Forward, nil // a domain that is not there, its first step tells
 	case r.op.Way == onevolume.Back:
 		r.soil(true)
@@ -119,9 +120,12 @@ func (r *run) goOn(ctx context.Context, story saga.Story[facts]) (bool, error) {
 // soil notes that a guest may have written to the volume that an attach gave
 // it. One that was blank is wiped before it may be anybody else's.
 func (r *run) soil(written bool) {
-	if written && r.op.Kind == onevolume.Attach && r.op.Prior == onevolume.Available {
-		r.soiled = true
-	}
+	r.soiled = r.soiled || written && r.wasBlank()
+}
+
+// wasBlank says whether the run gives a guest a volume with nothing on it.
+func (r *run) wasBlank() bool {
+	return r.op.Kind == onevolume.Attach && r.op.Prior == onevolume.Available
 }
 
 // prove looks at the device of a disk that the guest has. Connecting again

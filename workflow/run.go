@@ -45,8 +45,9 @@ type run struct {
 	// comes, it is not taken out.
 	keep bool
 	// plugged says that the disk of a resumed attach or replug was in the
-	// guest, done and begun that by its journal it was once, or may have been.
-	plugged, done, begun bool
+	// guest, done and begun that by its journal it was once, or may have been,
+	// undone that somebody has begun to take it out.
+	plugged, done, begun, undone bool
 	// soiled says that a guest may have written to a blank volume, so that
 	// taking back wipes it.
 	soiled bool
