@@ -67,7 +67,7 @@ func (s *storm) at(m *machine, cmd command.Cmd, overwrites bool) *iscsitest.Unit
 }
 
 // mayOverwrite asks that what is overwritten is a volume that a detach was
-// asked to wipe, and that no guest has.
+// asked to wipe, or one that was blank before an attach that is taken back.
 func (s *storm) mayOverwrite(m *machine, cmd command.Cmd) {
 	u := m.iscsi.UnitAt(cmd.Args[0])
 	if u == nil {
@@ -80,7 +80,9 @@ func (s *storm) mayOverwrite(m *machine, cmd command.Cmd) {
 			return
 		}
 		op, err := s.db.Operation(s.Context(), v.Operation)
-		if err != nil || v.State != onevolume.Wiping || op.Kind != onevolume.Detach || op.Leave == onevolume.LeaveData || op.Status != onevolume.Running {
+		detached := v.State == onevolume.Wiping && op.Kind == onevolume.Detach && op.Leave != onevolume.LeaveData
+		takenBack := v.State == onevolume.Attaching && op.Kind == onevolume.Attach && op.Prior == onevolume.Available
+		if err != nil || !detached && !takenBack || op.Status != onevolume.Running {
 			s.Errorf("seed %d: %s of volume %d, which is %s, by %+v (%v)", s.seed, cmd.Name, id, v.State, op, err)
 		}
 	}

@@ -113,6 +113,48 @@ func TestWhatAGuestWroteIsWiped(t *testing.T) {
 	}
 }
 
+// A guest that writes whenever it has the disk leaves nothing behind on a
+// volume that an attach gives back, whatever went wrong with the attach and
+// whoever took it back.
+func TestNothingStaysOfAnAttachTakenBack(t *testing.T) {
+	t.Parallel()
+	g := newGround(t)
+	for _, m := range []mishap{dies, notDone, lost, broken, cancel, during, late} {
+		t.Run(m.String(), func(t *testing.T) {
+			wrote := 0
+			for n := 1; ; n++ {
+				c := newCloud(t, g)
+				v, vm := c.volume(1, 1), c.vm(c.hosts[0], hypervisortest.Domain{})
+				p := c.process("client").with(n, m)
+				writes := func(int, string) {
+					if len(c.plugged()[v.ID]) > 0 {
+						c.write(v)
+					}
+				}
+				p.before = writes
+				_, _ = p.run(t.Context(), attachRequest(vm, v)) // what comes of it is looked at below
+				writes(0, "")
+				dirty := c.units[v.ID].Content != ""
+				c.settle()
+				got := c.read(v.ID)
+				if got.State == onevolume.Available {
+					if c.units[v.ID].Content != "" {
+						t.Errorf("%s at call %d: the volume is free and holds %q", m, n, c.units[v.ID].Content)
+					}
+				} else if dirty {
+					wrote++
+				}
+				if len(p.calls) < n {
+					if n < 8 || wrote == 0 {
+						t.Errorf("only %d calls; %d times the guest kept the disk", n, wrote)
+					}
+					return
+				}
+			}
+		})
+	}
+}
+
 // What an attach of retained data was about is never wiped.
 func TestRetainedDataOutlivesAnAbort(t *testing.T) {
 	t.Parallel()
