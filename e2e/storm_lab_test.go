@@ -24,7 +24,7 @@ const (
 	stormClients = 8
 	stormTargets = 4
 	stormUnits   = 4 // of each target, so that volumes share sessions
-	stormLength  = 40 * time.Second
+	stormLength  = 30 * time.Second
 )
 
 var homes = map[int]string{17: "host01", 18: "host02"}
