@@ -34,6 +34,7 @@ func (r *run) attachSteps() []step {
 		// things as they were: then there is nothing to take back, unless
 		// an earlier owner of the operation did the step before us.
 		nothing, unplugged bool
+		tried              bool // plug, by us
 	)
 	steps := []step{
 		{Name: stepDomain, Do: func(ctx context.Context, f *facts) (err error) {
@@ -57,6 +58,7 @@ func (r *run) attachSteps() []step {
 		}},
 		{Name: stepPlug, Do: func(ctx context.Context, f *facts) error {
 			defer r.leaveVM(f.Host)
+			tried = true
 			err := r.plug(ctx, f, dom, dev)
 			code := onevolume.CodeOf(err)
 			unplugged = err != nil && !cutOff(err) && code != onevolume.Unknown && code != onevolume.Busy && !r.resumed
@@ -79,7 +81,7 @@ func (r *run) attachSteps() []step {
 				return err
 			}
 			// A guest may have had it meanwhile, also one that has ended.
-			if r.wasBlank() && !r.resumed { // who resumes has a step for that
+			if r.wasBlank() && (tried || r.proven != nil) && !r.soiled { // else there is a step for that
 				return r.blank(ctx, f)
 			}
 			return nil

@@ -158,7 +158,7 @@ func (c *cloud) atRest(when string, v onevolume.Volume, unit *iscsitest.Unit, in
 			c.Errorf("%s: volume %d is %s and has %+v", when, v.ID, v.State, v.Attachment)
 		}
 		if v.State == onevolume.Available && strings.Contains(unit.Content, "data") {
-			c.Errorf("%s: volume %d is AVAILABLE and holds %q", when, v.ID, unit.Content)
+			c.Errorf("%s: volume %d is AVAILABLE and holds %q; its last operations:\n%s", when, v.ID, unit.Content, c.past(v.ID))
 		}
 		c.noDisk(when, v)
 	case onevolume.Failed:
@@ -192,4 +192,28 @@ func (c *cloud) machine(name string) *machine {
 	}
 	c.Fatalf("no host %s", name)
 	return nil
+}
+
+// past tells the newest operations on a volume with their journals.
+func (c *cloud) past(id onevolume.VolumeID) string {
+	var stories []string
+	for n, missing := 1, 0; missing < 100; n++ {
+		op, err := c.db.Operation(c.Context(), n)
+		if err != nil {
+			missing++
+			continue
+		}
+		missing = 0
+		if op.Volume != id {
+			continue
+		}
+		var b strings.Builder
+		fmt.Fprintf(&b, "%+v\n", op)
+		journal, _ := c.db.Journal(c.Context(), n)
+		for _, e := range journal {
+			fmt.Fprintf(&b, "  %s %s %s by %s, generation %d: %s\n", e.Time.Format("05.000"), e.Event, e.Step, e.Owner, e.Generation, e.Detail)
+		}
+		stories = append(stories, b.String())
+	}
+	return strings.Join(stories[max(0, len(stories)-3):], "")
 }

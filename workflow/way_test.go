@@ -120,38 +120,49 @@ func TestNothingStaysOfAnAttachTakenBack(t *testing.T) {
 	t.Parallel()
 	g := newGround(t)
 	for _, m := range []mishap{dies, notDone, lost, broken, cancel, during, late} {
-		t.Run(m.String(), func(t *testing.T) {
-			wrote := 0
-			for n := 1; ; n++ {
-				c := newCloud(t, g)
+		for name, begin := range map[string]func(c *cloud) (onevolume.Volume, func(p *process)){
+			"by who attaches": func(c *cloud) (onevolume.Volume, func(p *process)) {
 				v, vm := c.volume(1, 1), c.vm(c.hosts[0], hypervisortest.Domain{})
-				p := c.process("client").with(n, m)
-				writes := func(int, string) {
-					if len(c.plugged()[v.ID]) > 0 {
-						c.write(v)
+				return v, func(p *process) { _, _ = p.run(c.Context(), attachRequest(vm, v)) }
+			},
+			"by who takes over": func(c *cloud) (onevolume.Volume, func(p *process)) {
+				v := c.halfAttached()
+				return v, func(p *process) {
+					for _, op := range c.expired() {
+						_ = p.resume(op)
 					}
 				}
-				p.before = writes
-				_, _ = p.run(t.Context(), attachRequest(vm, v)) // what comes of it is looked at below
-				writes(0, "")
-				dirty := c.units[v.ID].Content != ""
-				c.settle()
-				got := c.read(v.ID)
-				if got.State == onevolume.Available {
-					if c.units[v.ID].Content != "" {
-						t.Errorf("%s at call %d: the volume is free and holds %q", m, n, c.units[v.ID].Content)
+			},
+		} {
+			t.Run(name+", "+m.String(), func(t *testing.T) {
+				kept := 0
+				for n := 1; ; n++ {
+					c := newCloud(t, g)
+					v, run := begin(c)
+					p := c.process("owner").with(n, m)
+					p.before = func(int, string) {
+						if len(c.plugged()[v.ID]) > 0 {
+							c.write(v)
+						}
 					}
-				} else if dirty {
-					wrote++
-				}
-				if len(p.calls) < n {
-					if n < 8 || wrote == 0 {
-						t.Errorf("only %d calls; %d times the guest kept the disk", n, wrote)
+					p.before(0, "")
+					run(p) // what comes of it is looked at below
+					p.before(0, "")
+					c.settle()
+					if got := c.read(v.ID).State; got == onevolume.Attached {
+						kept++
+					} else if got == onevolume.Available && c.units[v.ID].Content != "" {
+						t.Errorf("call %d: the volume is free and holds %q", n, c.units[v.ID].Content)
 					}
-					return
+					if len(p.calls) < n {
+						if n < 8 || kept == 0 {
+							t.Errorf("only %d calls; %d times the guest kept the disk", n, kept)
+						}
+						return
+					}
 				}
-			}
-		})
+			})
+		}
 	}
 }
 
