@@ -197,13 +197,11 @@ func (c *cloud) machine(name string) *machine {
 // past tells the newest operations on a volume with their journals.
 func (c *cloud) past(id onevolume.VolumeID) string {
 	var stories []string
-	for n, missing := 1, 0; missing < 100; n++ {
+	for n := 1; ; n++ {
 		op, err := c.db.Operation(c.Context(), n)
 		if err != nil {
-			missing++
-			continue
+			break
 		}
-		missing = 0
 		if op.Volume != id {
 			continue
 		}

@@ -130,7 +130,6 @@ func (s *suite) users() {
 	}
 }
 
-// domains are what Domain tells of each, without free places.
 // all are the host's domains, and those of them with the UUID.
 func (s *suite) all(uuid string) (all, found []hypervisor.Domain) {
 	s.Helper()
@@ -146,6 +145,7 @@ func (s *suite) all(uuid string) (all, found []hypervisor.Domain) {
 	return all, found
 }
 
+// domains are what Domain tells of each, without free places.
 func (s *suite) domains() {
 	same := func(vm onevolume.VM) {
 		dom, err := s.Driver.Domain(s.ctx, s.Host, vm)
