@@ -24,6 +24,8 @@ import (
 
 	"onevolume/lab"
 	"onevolume/opennebula/onetest"
+	"onevolume/xmlrpc"
+	"onevolume/xmlrpc/wire"
 )
 
 // cloud is a lab with oned's stand-in and a daemon.
@@ -301,7 +303,29 @@ func (c *cloud) state(volume, want string) {
 // settles waits until the volume is in a state.
 func (c *cloud) settles(volume, want string) {
 	c.t.Helper()
-	c.eventually("volume "+volume+" is "+want, func() bool { return c.show(volume)["STATUS"] == want })
+	c.eventually("volume "+volume+" is "+want, func() bool { return c.status(volume) == want })
+}
+
+// status is a volume's state, asked of the daemon without a process for it:
+// whoever waits asks often, and takes from the hosts what they need to get on.
+func (c *cloud) status(volume string) string {
+	c.t.Helper()
+	rpc, err := wire.NewClient(wire.Config{Endpoint: c.endpoint})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer rpc.Close()
+	list, err := (&xmlrpc.Client{Wire: rpc, Session: "oneadmin:opennebula"}).Pool(c.t.Context(), -2, -1, -1)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for _, v := range list {
+		if v.Name == volume {
+			return string(v.State)
+		}
+	}
+	c.t.Fatalf("there is no volume %s", volume)
+	return ""
 }
 
 // untouched wants the volume free and all hosts clean, as before an attach.
@@ -314,7 +338,7 @@ func (c *cloud) untouched(volume string) {
 // pattern has the guest write a text to the disk with the serial number.
 func (c *cloud) pattern(vm int, serial, text string) {
 	c.t.Helper()
-	out, code := c.Guest(vm, fmt.Sprintf("for i in $(seq 50); do d=$(disk %s) && break; sleep 0.2; done; echo %s | dd of=$d bs=512 seek=100 conv=sync,fsync",
+	out, code := c.Guest(vm, fmt.Sprintf("for i in $(seq 100); do d=$(disk %s) && break; sleep 0.2; done; echo %s | dd of=$d bs=512 seek=100 conv=sync,fsync",
 		serial, text)) // the guest may need a moment to see a new disk
 	if code != 0 {
 		c.t.Fatalf("the guest could not write: %s", out)

@@ -117,7 +117,7 @@ func (s *site) settled(want ...string) string {
 	s.t.Helper()
 	end := ""
 	s.eventually("no operation has the volume", func() bool {
-		end = s.show("disk")["STATUS"]
+		end = s.status("disk")
 		return !strings.HasSuffix(end, "ING")
 	})
 	if !slices.Contains(want, end) {
