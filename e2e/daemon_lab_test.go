@@ -89,7 +89,8 @@ func TestDatabaseDiskFull(t *testing.T) {
 // Another program holds the database's lock for a while in the middle of an
 // attach.
 func TestDatabaseLocked(t *testing.T) {
-	s := oneSite(t)
+	// The lease outlives the short lock by far, and the long one outlives it.
+	s := oneSite(t, func(s *site) { s.operations = "lease: 12s, sweep: 500ms, unplug: 2s, lock: 20s" })
 	db, err := sql.Open("sqlite", s.database())
 	if err != nil {
 		t.Fatal(err)
