@@ -3,6 +3,7 @@ package ssh
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -126,6 +127,39 @@ func TestShellTrouble(t *testing.T) {
 		Env:   []string{"BASH_FUNC_printf%%=() { return 127; }"},
 	})
 	dialError(t, c, command.KindShell, "printf")
+}
+
+// TestLastWords: a shell that ends is heard out, whichever of its streams ends
+// first, and one that never ends is not waited for.
+func TestLastWords(t *testing.T) {
+	out, outWriter := io.Pipe()
+	errs, errsWriter := io.Pipe()
+	_, stdin := io.Pipe()
+	s := newShell(stdin, out, errs, func() {})
+	errsWriter.Close()
+	<-s.dead
+	go func() {
+		io.WriteString(outWriter, "This account is not available.\n")
+		outWriter.Close()
+	}()
+	if err := withNoise(s.gone(), s); !strings.Contains(err.Error(), "This account is not available.") {
+		t.Error(err)
+	}
+
+	s = newShell(stdin, neverEnds{t.Context()}, neverEnds{t.Context()}, func() {})
+	cause := errors.New("given up")
+	s.giveUp(cause)
+	if err := withNoise(cause, s); !errors.Is(err, cause) {
+		t.Error(err)
+	}
+}
+
+// neverEnds is a stream on which nothing comes until the test is over.
+type neverEnds struct{ test context.Context }
+
+func (n neverEnds) Read([]byte) (int, error) {
+	<-n.test.Done()
+	return 0, io.EOF
 }
 
 func TestNoisyLoginShell(t *testing.T) {

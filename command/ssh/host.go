@@ -90,10 +90,21 @@ func (h *Host) start(ctx context.Context) error {
 	return nil
 }
 
-// withNoise adds what the login shell said before it ended.
+// noiseTime bounds the wait for the rest of what a shell said that was given
+// up. Its connection is being cut, so there is not much of it.
+const noiseTime = time.Second
+
+// withNoise adds what the login shell said before it ended. One stream may
+// have ended, or a text not have gone through, before the other was read.
 func withNoise(err error, s *shell) error {
 	var said string
+	limit, cancel := context.WithTimeout(context.Background(), noiseTime)
+	defer cancel()
 	for _, st := range []*stream{s.err, s.out} {
+		select {
+		case <-st.ended:
+		case <-limit.Done():
+		}
 		st.mu.Lock()
 		said += string(st.cut.data[:min(len(st.cut.data), 200)])
 		st.mu.Unlock()

@@ -37,6 +37,7 @@ type stream struct {
 	mu     sync.Mutex // guards cut
 	cut    cutter
 	frames chan frame
+	ended  chan struct{} // closed when all that came has been taken
 }
 
 // newShell takes over the streams. hang is called once, when the shell is
@@ -60,8 +61,10 @@ func (s *shell) read(r io.Reader) *stream {
 	st := &stream{
 		cut:    cutter{mark: []byte(s.mark), limit: maxOutput},
 		frames: make(chan frame, 1),
+		ended:  make(chan struct{}),
 	}
 	go func() {
+		defer close(st.ended)
 		buf := make([]byte, 32<<10)
 		for {
 			n, err := r.Read(buf)
