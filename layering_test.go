@@ -50,6 +50,7 @@ var layers = map[string]layer{
 	"cmd/onevolumed":              {ours: []string{".", "assemble"}},
 	"lab":                         {},
 	"e2e":                         {},
+	"clients":                     {},
 	"command/commandtest":         {ours: []string{"command"}},
 	"command/ssh/sshtest":         {ours: []string{"command"}, outside: []string{"golang.org/x/crypto"}},
 	"iscsi/iscsitest":             {ours: []string{".", "blockdev", "command", "command/commandtest", "iscsi"}},
