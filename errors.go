@@ -150,3 +150,22 @@ func HintOf(err error) string {
 	}
 	return ""
 }
+
+// Collision is the cause of an error about a name that another volume of the
+// same owner's has.
+type Collision struct{ With VolumeID }
+
+func (c *Collision) Error() string { return fmt.Sprintf("NAME is already taken by VOLUME %d.", c.With) }
+
+// OnlyOne is the id of the object that goes by a name, given the ids of all
+// that do, or an error in the words of OpenNebula's tools. object is their
+// word for it, such as VOLUME. Codes: NotFound, Invalid (there are several).
+func OnlyOne[ID ~int](object, name string, ids []ID) (ID, error) {
+	switch len(ids) {
+	case 1:
+		return ids[0], nil
+	case 0:
+		return 0, Errorf(NotFound, "%s named %s not found.", object, name)
+	}
+	return 0, Errorf(Invalid, "There are multiple %ss with name %s.", object, name)
+}

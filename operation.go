@@ -223,6 +223,26 @@ type Filter struct {
 	Offset, Limit int
 	// States, when not empty, are the only ones listed.
 	States []State
+	// Name, when not empty, is that of all that are listed.
+	Name string
+	// VMs, when not empty, are those that all that are listed are in.
+	VMs []VMID
+}
+
+// PoolFilter is a Filter by the three numbers of oned's pool calls: a flag,
+// and ids from first to last (-1 is no bound), or with last below -1 the page
+// of -last volumes after the first first ones. Code: Invalid.
+func PoolFilter(flag, first, last int) (Filter, error) {
+	f := Filter{Flag: flag, FirstID: -1, LastID: -1}
+	if flag < -4 {
+		return f, Errorf(Invalid, "Incorrect filter_flag")
+	}
+	if last < -1 {
+		f.Offset, f.Limit = max(first, 0), -last
+	} else {
+		f.FirstID, f.LastID = first, last
+	}
+	return f, nil
 }
 
 // ParseLeave reads what people write for it: zero (or nothing), ext4, xfs,

@@ -76,8 +76,27 @@ func (c Caller) May(r Right, v *Volume) bool {
 	return p&int(r) != 0
 }
 
-// Check is May as an error in oned's words, with the code Forbidden.
+// Check says whether the caller may now do what needs the right: no lock
+// keeps from it, which comes first and binds administrators too, and May. Its
+// errors have oned's words and the code Forbidden.
 func (c Caller) Check(r Right, v *Volume) error {
+	if err := c.CheckLock(r, v); err != nil {
+		return err
+	}
+	return c.CheckRight(r, v)
+}
+
+// CheckLock is the part of Check about locks.
+func (c Caller) CheckLock(r Right, v *Volume) error {
+	if v.Lock.Keeps(r) {
+		return Errorf(Forbidden, "User [%d] : VOLUME is locked. [%d].", c.UID, v.ID)
+	}
+	return nil
+}
+
+// CheckRight is Check for what locks do not keep from: to look at a volume,
+// to lock it and to unlock it.
+func (c Caller) CheckRight(r Right, v *Volume) error {
 	if c.May(r, v) {
 		return nil
 	}

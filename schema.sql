@@ -57,6 +57,13 @@ CREATE TABLE one_volume (
     modtime    BIGINT     NOT NULL,
     version    INTEGER    NOT NULL,
 
+    -- A lock of oned's kind: 1 USE, 2 MANAGE, 3 ADMIN, 0 none.
+    lock_level INTEGER NOT NULL DEFAULT 0,
+    lock_uid   INTEGER NOT NULL DEFAULT -1,
+    lock_time  BIGINT  NOT NULL DEFAULT 0,
+    -- 1: an administrator keeps it from being attached.
+    disabled   INTEGER NOT NULL DEFAULT 0,
+
     UNIQUE (iqn, lun),
     UNIQUE (uid, name)
 );
@@ -167,4 +174,4 @@ CREATE INDEX one_volume_audit_by_user ON one_volume_audit (uid, oid);
 INSERT INTO one_volume_control (name, value, detail) VALUES ('volume', 0, '');
 INSERT INTO one_volume_control (name, value, detail) VALUES ('operation', 1, '');
 INSERT INTO one_volume_control (name, value, detail) VALUES ('audit', 1, '');
-INSERT INTO one_volume_control (name, value, detail) VALUES ('schema', 2, '');
+INSERT INTO one_volume_control (name, value, detail) VALUES ('schema', 3, '');

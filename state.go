@@ -35,6 +35,10 @@ func States() []State {
 	return []State{Available, Retained, Attaching, Attached, Detaching, Wiping, Failed}
 }
 
+// Number is the state's place in States, as STATE of a volume's document and
+// the state of a pool call have it.
+func (s State) Number() int { return slices.Index(States(), s) }
+
 // ParseState reads a state's word; its error has the code Invalid.
 func ParseState(s string) (State, error) {
 	if _, ok := transitions[State(s)]; ok {

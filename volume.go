@@ -34,6 +34,10 @@ type Volume struct {
 	Home        Owner
 	Permissions Permissions
 
+	Lock Lock
+	// Disabled keeps a free volume from being picked and attached.
+	Disabled bool
+
 	Attachment Attachment
 
 	// Attributes are what users added to the volume's template.
@@ -89,6 +93,52 @@ func (i Identity) Known() bool { return i.Serial != "" || i.WWID != "" }
 type Owner struct {
 	UID, GID    int
 	User, Group string
+}
+
+// Lock keeps everybody, administrators included, from what needs a right, or
+// a higher one, on a volume.
+type Lock struct {
+	Level LockLevel
+	UID   int // whose it is; they and administrators may take it off
+	Time  time.Time
+}
+
+// LockLevel is what a lock keeps from.
+type LockLevel int
+
+// The levels, as OpenNebula's documents have them. To look at a volume is
+// never kept from. Callers may also say 4 (ALL), which is LockUse.
+const (
+	NoLock     LockLevel = 0
+	LockUse    LockLevel = 1 // everything
+	LockManage LockLevel = 2 // what needs MANAGE or ADMIN
+	LockAdmin  LockLevel = 3 // what needs ADMIN
+)
+
+// String is the level as OpenNebula's tools print it.
+func (l LockLevel) String() string {
+	switch l {
+	case NoLock:
+		return "None"
+	case LockUse:
+		return "Use"
+	case LockManage:
+		return "Manage"
+	case LockAdmin:
+		return "Admin"
+	}
+	return fmt.Sprintf("LockLevel(%d)", int(l))
+}
+
+// Keeps says whether the lock keeps from what needs the right.
+func (l Lock) Keeps(r Right) bool {
+	switch r {
+	case Use:
+		return l.Level == LockUse
+	case Manage:
+		return l.Level == LockUse || l.Level == LockManage
+	}
+	return l.Level != NoLock
 }
 
 // Attachment is the promise that a volume is in a VM, and where it was

@@ -64,7 +64,7 @@ func (d *Daemon) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	service, m := &inventory.Service{Store: d.store}, newMeddler()
+	service, m := &inventory.Service{Store: d.store, People: opennebula.People{Client: one}}, newMeddler()
 	e := engine(d.conf, logCommands(d.log))
 	e.Hosts = guarded(d.conf, e.Hosts)
 	d.loops = &daemon.Daemon{

@@ -202,7 +202,12 @@ func TestPool(t *testing.T) {
 		{root, -2, 2, -2, nil, []onevolume.VolumeID{hers}},
 		{root, -2, -1, -1, []onevolume.State{onevolume.Attached}, nil},
 	} {
-		list, err := b.Pool(t.Context(), c.who, c.flag, c.first, c.last, c.states...)
+		f, err := onevolume.PoolFilter(c.flag, c.first, c.last)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.States = c.states
+		list, err := b.Pool(t.Context(), c.who, f)
 		var got []onevolume.VolumeID
 		for _, v := range list {
 			got = append(got, v.ID)
@@ -211,7 +216,7 @@ func TestPool(t *testing.T) {
 			t.Errorf("%s, flag %d, %d to %d, %v: %v, want %v (%v)", c.who.User, c.flag, c.first, c.last, c.states, got, c.want, err)
 		}
 	}
-	_, err := b.Pool(t.Context(), root, -5, -1, -1)
+	_, err := onevolume.PoolFilter(-5, -1, -1)
 	b.wants(err, onevolume.Invalid)
 }
 

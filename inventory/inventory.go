@@ -6,6 +6,7 @@ package inventory
 
 import (
 	"context"
+	"errors"
 
 	"onevolume"
 )
@@ -31,8 +32,24 @@ type Store interface {
 	Lift(ctx context.Context) error
 }
 
+// People are the users and groups of the cloud, asked of oned with the
+// caller's own session.
+type People interface {
+	// UserName is the name of a user. Code: NotFound.
+	UserName(ctx context.Context, session string, uid int) (string, error)
+	// MayManageUser is nil for who may give things to the user. Codes:
+	// NotFound, Forbidden.
+	MayManageUser(ctx context.Context, session string, uid int) error
+	// GroupName is the name of a group that the caller may USE. Codes:
+	// NotFound, Forbidden.
+	GroupName(ctx context.Context, session string, gid int) (string, error)
+}
+
 // Service answers callers.
-type Service struct{ Store Store }
+type Service struct {
+	Store  Store
+	People People // who Chown asks; nil where nobody changes owners
+}
 
 // object is what oned's error texts would call a volume.
 const object = "volume"
@@ -40,7 +57,10 @@ const object = "volume"
 // Info gives a volume that the caller may USE. secrets asks for the CHAP
 // secrets with it, which only administrators get. Codes: NotFound, Forbidden.
 func (s *Service) Info(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID, secrets bool) (onevolume.Volume, error) {
-	v, err := s.get(ctx, who, id, onevolume.Use)
+	v, err := s.read(ctx, id)
+	if err == nil {
+		err = who.CheckRight(onevolume.Use, &v) // to look is never locked
+	}
 	if err != nil {
 		return v, err
 	}
@@ -50,31 +70,28 @@ func (s *Service) Info(ctx context.Context, who onevolume.Caller, id onevolume.V
 	return v, nil
 }
 
-// get reads a volume and checks the caller's right on it.
-func (s *Service) get(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID, right onevolume.Right) (onevolume.Volume, error) {
+// read reads a volume.
+func (s *Service) read(ctx context.Context, id onevolume.VolumeID) (onevolume.Volume, error) {
 	if id < 0 {
 		return onevolume.Volume{}, onevolume.Missing(object, int(id))
 	}
-	v, err := s.Store.Volume(ctx, id)
+	return s.Store.Volume(ctx, id)
+}
+
+// get reads a volume and checks that the caller may do now what needs the
+// right.
+func (s *Service) get(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID, right onevolume.Right) (onevolume.Volume, error) {
+	v, err := s.read(ctx, id)
 	if err != nil {
 		return v, err
 	}
 	return v, who.Check(right, &v)
 }
 
-// Pool lists volumes, newest first, by oned's filter flag (-4 … uid) and its
-// two numbers: ids from first to last, or with last < -1 the page of -last
-// volumes at offset first. states, when given, are the only ones listed.
-func (s *Service) Pool(ctx context.Context, who onevolume.Caller, flag, first, last int, states ...onevolume.State) ([]onevolume.Volume, error) {
-	if flag < -4 {
-		return nil, onevolume.Errorf(onevolume.Invalid, "Incorrect filter_flag")
-	}
-	f := onevolume.Filter{Viewer: who, Flag: flag, FirstID: -1, LastID: -1, States: states}
-	if last < -1 {
-		f.Offset, f.Limit = max(first, 0), -last
-	} else {
-		f.FirstID, f.LastID = first, last
-	}
+// Pool lists the volumes that the caller may USE, newest first, without their
+// CHAP secrets. The viewer of f is set to the caller.
+func (s *Service) Pool(ctx context.Context, who onevolume.Caller, f onevolume.Filter) ([]onevolume.Volume, error) {
+	f.Viewer = who
 	list, err := s.Store.Volumes(ctx, f)
 	for i := range list {
 		list[i].Target.CHAP.Secret, list[i].Target.CHAP.SecretIn = "", ""
@@ -83,7 +100,7 @@ func (s *Service) Pool(ctx context.Context, who onevolume.Caller, flag, first, l
 }
 
 // Rename gives a volume another name. Codes: NotFound, Forbidden, Allocate
-// (the name breaks the rules or is taken).
+// (the name breaks the rules), Action (it is taken, as oned).
 func (s *Service) Rename(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID, name string) error {
 	if _, err := s.get(ctx, who, id, onevolume.Manage); err != nil {
 		return err
@@ -91,10 +108,14 @@ func (s *Service) Rename(ctx context.Context, who onevolume.Caller, id onevolume
 	if err := onevolume.CheckName(name); err != nil {
 		return err
 	}
-	return s.Store.Update(ctx, id, func(v *onevolume.Volume) error {
+	err := s.Store.Update(ctx, id, func(v *onevolume.Volume) error {
 		v.Name = name
 		return who.Check(onevolume.Manage, v)
 	})
+	if c, ok := errors.AsType[*onevolume.Collision](err); ok {
+		return onevolume.Errorf(onevolume.Action, "volume cannot be renamed to %s because it collides with volume %d", name, c.With)
+	}
+	return err
 }
 
 // Chmod sets permissions: bits holds 1, 0 or -1 (leave as it is) for each of

@@ -38,6 +38,9 @@ func newBench(t *testing.T) *bench {
 	return &bench{T: t, db: db, Service: &inventory.Service{Store: db}}
 }
 
+// everything is all that a caller sees.
+var everything = onevolume.Filter{Flag: -2, FirstID: -1, LastID: -1}
+
 const (
 	secret   = "the-first-secret"
 	secretIn = "the-other-secret"
@@ -173,7 +176,7 @@ func TestAllocateRefuses(t *testing.T) {
 		_, err = b.Allocate(t.Context(), who, "not a template [")
 		b.wants(err, onevolume.Forbidden) // whoever may not, learns nothing else
 	}
-	if list, err := b.Pool(t.Context(), root, -2, -1, -1); err != nil || len(list) != 1 {
+	if list, err := b.Pool(t.Context(), root, everything); err != nil || len(list) != 1 {
 		t.Errorf("%d volumes, want the first alone; %v", len(list), err)
 	}
 }
@@ -194,7 +197,7 @@ func TestSecretsAreForAdministratorsWhoAsk(t *testing.T) {
 		}
 	}
 	for _, who := range []onevolume.Caller{root, alice} {
-		list, err := b.Pool(t.Context(), who, -2, -1, -1)
+		list, err := b.Pool(t.Context(), who, everything)
 		if err != nil || len(list) != 1 || list[0].Target.CHAP.Secret != "" || list[0].Target.CHAP.SecretIn != "" {
 			t.Errorf("the pool shows %s %d volumes with secrets; %v", who.User, len(list), err)
 		}

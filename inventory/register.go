@@ -130,6 +130,9 @@ func (s *Service) Update(ctx context.Context, who onevolume.Caller, id onevolume
 
 // mayReshape says whether the caller may change what the volume is.
 func mayReshape(who onevolume.Caller, v *onevolume.Volume) error {
+	if err := who.CheckLock(onevolume.Admin, v); err != nil {
+		return err
+	}
 	if !who.IsAdmin() {
 		return onevolume.Errorf(onevolume.Forbidden, "User [%d] : Not authorized to perform ADMIN VOLUME [%d].", who.UID, v.ID).
 			WithHint("only oneadmin's group changes a volume's target, size and identity")

@@ -107,6 +107,16 @@ func (s *Store) Volumes(ctx context.Context, f onevolume.Filter) ([]onevolume.Vo
 		}
 		w.and("status IN ("+marks(len(args))+")", args...)
 	}
+	if f.Name != "" {
+		w.and("name = ?", f.Name)
+	}
+	if len(f.VMs) > 0 {
+		args := make([]any, len(f.VMs))
+		for i, vm := range f.VMs {
+			args[i] = int(vm)
+		}
+		w.and("vm_id IN ("+marks(len(args))+")", args...)
+	}
 	query := "SELECT " + volumeColumns + " FROM one_volume" + w.String() + " ORDER BY oid DESC"
 	// An offset alone needs a limit too, in both databases.
 	if f.Limit > 0 || f.Offset > 0 {

@@ -223,7 +223,7 @@ func TestFromTheFirstVersion(t *testing.T) {
 		if got := leftovers(t, o); !slices.Equal(got, want) {
 			t.Errorf("left over %q, want %q", got, want)
 		}
-		if text := strings.Join(told, "\n"); len(told) != 1 || !strings.Contains(text, "version 1 to 2") || want != nil && !strings.Contains(text, o.Path+".v1") {
+		if text := strings.Join(told, "\n"); len(told) != 1 || !strings.Contains(text, "version 1 to 3") || want != nil && !strings.Contains(text, o.Path+".v1") {
 			t.Errorf("told %q", told)
 		}
 	})

@@ -44,12 +44,20 @@ func (s *Store) chooseSize(ctx context.Context, q querier, who onevolume.Caller,
 	if p.Array != "" {
 		w.and("array_name = ?", p.Array)
 	}
-	w.usable(who)
+	w.mayBePicked(who)
 	found, err := s.list(ctx, q, "SELECT "+volumeColumns+" FROM one_volume"+w.String()+" ORDER BY size, oid LIMIT "+strconv.Itoa(limit), w.args...)
 	if err != nil || len(found) > 0 {
 		return found, err
 	}
 	return nil, s.noneFits(ctx, q, who, p)
+}
+
+// mayBePicked keeps the volumes that the caller may attach without naming
+// them.
+func (w *where) mayBePicked(who onevolume.Caller) {
+	w.usable(who)
+	w.and("disabled = 0")
+	w.and("lock_level <> ?", int(onevolume.LockUse))
 }
 
 // noneFits says what was asked for and the best there is.
@@ -59,7 +67,7 @@ func (s *Store) noneFits(ctx context.Context, q querier, who onevolume.Caller, p
 	if p.Array != "" {
 		w.and("array_name = ?", p.Array)
 	}
-	w.usable(who)
+	w.mayBePicked(who)
 	var id int
 	var size onevolume.Size
 	err := q.QueryRowContext(ctx, "SELECT oid, size FROM one_volume"+w.String()+" ORDER BY size DESC, oid LIMIT 1", w.args...).Scan(&id, &size)
@@ -112,6 +120,9 @@ func (s *Store) chooseNamed(ctx context.Context, q querier, who onevolume.Caller
 	}
 	if !v.State.Free() {
 		return v, s.inTheWay(ctx, q, &v.Volume)
+	}
+	if v.Disabled {
+		return v, onevolume.Errorf(onevolume.Action, "Volume %d is disabled.", v.ID).WithHint("onevolume enable lets it be attached")
 	}
 	if v.State == onevolume.Retained && v.Owner.UID != who.UID && !who.IsAdmin() {
 		return v, onevolume.Errorf(onevolume.Forbidden,

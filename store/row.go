@@ -20,6 +20,7 @@ const volumeColumns = "oid, name, home_name, " +
 	"iqn, lun, portals, chap_user, chap_secret, chap_user_in, chap_secret_in, " +
 	"size, unit_serial, wwid, array_name, status, reason, " +
 	"uid, gid, uname, gname, home_uid, home_gid, home_uname, home_gname, permissions, " +
+	"lock_level, lock_uid, lock_time, disabled, " +
 	"vm_id, host, device, source, serial, attributes, operation, regtime, modtime, version"
 
 // row is a volume with what only the database knows of it.
@@ -40,19 +41,24 @@ type scanner interface{ Scan(dest ...any) error }
 func (s *Store) scanVolume(from scanner) (row, error) {
 	var r row
 	var portals, attributes string
-	var registered, modified int64
+	var registered, modified, locked int64
 	v := &r.Volume
 	err := from.Scan(&v.ID, &v.Name, &r.homeName,
 		&v.Target.IQN, &v.Target.LUN, &portals, &v.Target.CHAP.User, &r.sealed, &v.Target.CHAP.UserIn, &r.sealedIn,
 		&v.Size, &v.Identity.Serial, &v.Identity.WWID, &v.Array, &v.State, &v.Reason,
 		&v.Owner.UID, &v.Owner.GID, &v.Owner.User, &v.Owner.Group,
 		&v.Home.UID, &v.Home.GID, &v.Home.User, &v.Home.Group, &v.Permissions,
+		&v.Lock.Level, &v.Lock.UID, &locked, &v.Disabled,
 		&v.Attachment.VM, &v.Attachment.Host, &v.Attachment.Device, &v.Attachment.Source, &v.Attachment.Serial,
 		&attributes, &v.Operation, &registered, &modified, &v.Version)
 	if err != nil {
 		return r, err
 	}
 	v.Registered, v.Modified, r.readVersion = fromMillis(registered), fromMillis(modified), v.Version
+	v.Lock.Time = fromMillis(locked)
+	if v.Lock.Level == onevolume.NoLock {
+		v.Lock = onevolume.Lock{}
+	}
 	if v.Target.Portals, err = onevolume.ParsePortals(portals); err != nil {
 		return r, fmt.Errorf("volume %d: portals in the database: %w", v.ID, err)
 	}
@@ -89,6 +95,13 @@ func (s *Store) values(r *row) ([]any, error) {
 		}
 		attributes = string(b)
 	}
+	lock, disabled := v.Lock, 0
+	if lock.Level == onevolume.NoLock {
+		lock.UID = -1
+	}
+	if v.Disabled {
+		disabled = 1
+	}
 	c := v.Target.CHAP
 	if r.sealed == "" || c.Secret != r.read.Secret {
 		r.sealed = s.seal.seal(c.Secret, place(volumeTable, v.ID, "chap_secret"))
@@ -101,6 +114,7 @@ func (s *Store) values(r *row) ([]any, error) {
 		int64(v.Size), v.Identity.Serial, v.Identity.WWID, v.Array, string(v.State), v.Reason,
 		v.Owner.UID, v.Owner.GID, v.Owner.User, v.Owner.Group,
 		v.Home.UID, v.Home.GID, v.Home.User, v.Home.Group, int(v.Permissions),
+		int(lock.Level), lock.UID, millis(lock.Time), disabled,
 		int(v.Attachment.VM), v.Attachment.Host, v.Attachment.Device, v.Attachment.Source, v.Attachment.Serial,
 		attributes, v.Operation, millis(v.Registered), millis(v.Modified), v.Version}, nil
 }

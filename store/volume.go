@@ -8,6 +8,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"time"
 
 	"onevolume"
 )
@@ -83,7 +84,7 @@ func (s *Store) taken(ctx context.Context, tx *sql.Tx, r *row, err error) error 
 	if troubleOf(err) != duplicate {
 		return err
 	}
-	var holder int
+	var holder onevolume.VolumeID
 	// The target first: who registers a logical unit twice repeats the name
 	// too, and that it is registered is the news.
 	scan := tx.QueryRowContext(ctx, "SELECT oid FROM one_volume WHERE iqn = ? AND lun = ? AND oid <> ?",
@@ -94,7 +95,7 @@ func (s *Store) taken(ctx context.Context, tx *sql.Tx, r *row, err error) error 
 	scan = tx.QueryRowContext(ctx, "SELECT oid FROM one_volume WHERE uid = ? AND name = ? AND oid <> ?",
 		r.Owner.UID, r.Name, int(r.ID)).Scan(&holder)
 	if scan == nil {
-		return onevolume.Errorf(onevolume.Allocate, "NAME is already taken by VOLUME %d.", holder)
+		return onevolume.Errorf(onevolume.Allocate, "%w", &onevolume.Collision{With: holder})
 	}
 	// Whoever held it let go in between, or the connection broke.
 	return fmt.Errorf("%w: %w", errLost, err)
@@ -151,6 +152,9 @@ func (s *Store) Update(ctx context.Context, id onevolume.VolumeID, change func(*
 			return errStop
 		}
 		r.Version, r.Operation, r.Registered, r.Modified = before.Version, before.Operation, before.Registered, before.Modified
+		if r.Lock.Level != onevolume.NoLock && r.Lock.Time.IsZero() {
+			r.Lock.Time = s.now().Truncate(time.Millisecond)
+		}
 		if len(r.Attributes) == 0 {
 			r.Attributes = nil
 		}

@@ -48,6 +48,38 @@ func asksChmod(call wire.Call) asked {
 	return asks("chmod", "%s %s %s", letters[:3], letters[3:6], letters[6:]).of(volumeID(call))
 }
 
+func asksChown(call wire.Call) asked {
+	var words []string
+	if uid := call.Int(2, -1); uid >= 0 {
+		words = append(words, fmt.Sprintf("user %d", uid))
+	}
+	if gid := call.Int(3, -1); gid >= 0 {
+		words = append(words, fmt.Sprintf("group %d", gid))
+	}
+	return asks("chown", "to %s", strings.Join(words, ", ")).of(volumeID(call))
+}
+
+func asksLock(call wire.Call) asked {
+	level := onevolume.LockLevel(call.Int(2, 0))
+	if level == 4 {
+		return asks("lock", "All").of(volumeID(call))
+	}
+	return asks("lock", "%s", level).of(volumeID(call))
+}
+
+func asksUnlock(call wire.Call) asked { return asks("unlock", "").of(volumeID(call)) }
+
+func asksEnable(call wire.Call) asked {
+	if call.Bool(2, true) {
+		return asks("enable", "").of(volumeID(call))
+	}
+	return asks("disable", "").of(volumeID(call))
+}
+
+func asksResize(call wire.Call) asked {
+	return asks("resize", "to %s", call.Text(2)).of(volumeID(call))
+}
+
 func asksDelete(call wire.Call) asked { return asks("delete", "").of(volumeID(call)) }
 
 func asksAttach(call wire.Call) asked {

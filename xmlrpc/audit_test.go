@@ -128,6 +128,56 @@ func TestEveryChangeIsAudited(t *testing.T) {
 		}, func(s *scene) deeds {
 			return deeds{{"chmod", ".m. .-. ...", "a permission bit of 7; it must be 1, 0 or -1", s.free, noVM, false}}
 		}},
+		{"chown", asRoot, func(s *scene) (string, []string) {
+			return "one.volume.chown", []string{num(int(s.free)), num(6), num(-1)}
+		},
+			func(s *scene) deeds { return deeds{{"chown", "to user 6", "ok", s.free, noVM, false}} }},
+		{"chown of both", asRoot, func(s *scene) (string, []string) {
+			return "one.volume.chown", []string{num(int(s.free)), num(6), num(101)}
+		},
+			func(s *scene) deeds { return deeds{{"chown", "to user 6, group 101", "ok", s.free, noVM, false}} }},
+		{"chown forbidden", asAlice, func(s *scene) (string, []string) {
+			return "one.volume.chown", []string{num(int(s.free)), num(6), num(-1)}
+		},
+			func(s *scene) deeds {
+				return deeds{{"chown", "to user 6", "User [5] : Not authorized to perform MANAGE USER [6].", s.free, noVM, false}}
+			}},
+		{"chgrp to nowhere", asAlice, func(s *scene) (string, []string) {
+			return "one.volume.chown", []string{num(int(s.free)), num(-1), num(77)}
+		},
+			func(s *scene) deeds {
+				return deeds{{"chown", "to group 77", "Error getting group [77].", s.free, noVM, false}}
+			}},
+		{"lock", asAlice, func(s *scene) (string, []string) { return "one.volume.lock", []string{num(int(s.free)), num(4)} },
+			func(s *scene) deeds { return deeds{{"lock", "All", "ok", s.free, noVM, false}} }},
+		{"lock of a wrong level", asAlice, func(s *scene) (string, []string) { return "one.volume.lock", []string{num(int(s.free)), num(5)} },
+			func(s *scene) deeds {
+				return deeds{{"lock", "LockLevel(5)", "Wrong lock level specified", s.free, noVM, false}}
+			}},
+		{"unlock", asAlice, func(s *scene) (string, []string) {
+			s.locked(s.free)
+			return "one.volume.unlock", []string{num(int(s.free))}
+		}, func(s *scene) deeds { return deeds{{"unlock", "", "ok", s.free, noVM, false}} }},
+		{"unlock forbidden", asBob, func(s *scene) (string, []string) {
+			s.locked(s.free)
+			return "one.volume.unlock", []string{num(int(s.free))}
+		}, func(s *scene) deeds {
+			return deeds{{"unlock", "", "User [6] : Not authorized to perform MANAGE VOLUME [0].", s.free, noVM, false}}
+		}},
+		{"disable", asAlice, func(s *scene) (string, []string) {
+			return "one.volume.enable", []string{num(int(s.free)), "<boolean>0</boolean>"}
+		}, func(s *scene) deeds { return deeds{{"disable", "", "ok", s.free, noVM, false}} }},
+		{"disable refused", asAlice, func(s *scene) (string, []string) {
+			return "one.volume.enable", []string{num(int(s.attached)), "<boolean>0</boolean>"}
+		}, func(s *scene) deeds {
+			return deeds{{"disable", "", "Could not disable volume 1, wrong state ATTACHED.", s.attached, noVM, false}}
+		}},
+		{"resize", asRoot, func(s *scene) (string, []string) { return "one.volume.resize", []string{num(int(s.free)), str("128")} },
+			func(s *scene) deeds { return deeds{{"resize", "to 128", "ok", s.free, noVM, false}} }},
+		{"resize refused", asRoot, func(s *scene) (string, []string) { return "one.volume.resize", []string{num(int(s.free)), str("x")} },
+			func(s *scene) deeds {
+				return deeds{{"resize", "to x", `size "x": not a number with a unit`, s.free, noVM, false}}
+			}},
 		{"delete", asAlice, func(s *scene) (string, []string) { return "one.volume.delete", []string{num(int(s.free))} },
 			func(s *scene) deeds { return deeds{{"delete", "", "ok", s.free, noVM, false}} }},
 		{"delete of nothing", asAlice, func(*scene) (string, []string) { return "one.volume.delete", []string{num(77)} },
@@ -269,10 +319,18 @@ func TestEveryChangeIsAudited(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range names.([]any) {
-		reads := slices.Contains([]any{"one.volume.info", "one.volumepool.info", "one.volume.operation", "one.volume.history",
+		reads := slices.Contains([]any{"one.volume.info", "one.volumepool.info", "one.volumepool.infoextended", "one.volume.operation", "one.volume.history",
 			"one.volume.health", "one.volume.running"}, name)
 		if _, ok := tried.Load(name); !ok && !reads && !strings.HasPrefix(name.(string), "system.") {
 			t.Errorf("%s changes something and has no case here", name)
 		}
+	}
+}
+
+// locked locks a volume for its owner.
+func (s *scene) locked(id onevolume.VolumeID) {
+	s.Helper()
+	if err := (&inventory.Service{Store: s.db}).Lock(s.Context(), alice, id, onevolume.LockUse, false); err != nil {
+		s.Fatal(err)
 	}
 }

@@ -112,29 +112,6 @@ func (c *Client) Credentials(ctx context.Context, id onevolume.VolumeID) (onevol
 	return d.volume()
 }
 
-// PoolXML gives the pool's document as the daemon sent it; the parameters
-// are oned's.
-func (c *Client) PoolXML(ctx context.Context, flag, first, last int) (string, error) {
-	return c.text(ctx, "one.volumepool.info", flag, first, last)
-}
-
-// Pool gives the volumes of a pool call.
-func (c *Client) Pool(ctx context.Context, flag, first, last int) ([]onevolume.Volume, error) {
-	var pool poolDocument
-	if err := c.document(ctx, &pool, "one.volumepool.info", flag, first, last); err != nil {
-		return nil, err
-	}
-	list := make([]onevolume.Volume, 0, len(pool.Volumes))
-	for i := range pool.Volumes {
-		v, err := pool.Volumes[i].volume()
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, v)
-	}
-	return list, nil
-}
-
 // Update changes a volume's template: the attributes given replace all
 // (appending: join) those there are.
 func (c *Client) Update(ctx context.Context, id onevolume.VolumeID, template string, appending bool) error {
@@ -160,6 +137,37 @@ func (c *Client) Chmod(ctx context.Context, id onevolume.VolumeID, bits [9]int) 
 		params = append(params, b)
 	}
 	_, err := c.id(ctx, "one.volume.chmod", params...)
+	return err
+}
+
+// Chown gives a volume to a user and to a group; -1 leaves either.
+func (c *Client) Chown(ctx context.Context, id onevolume.VolumeID, uid, gid int) error {
+	_, err := c.id(ctx, "one.volume.chown", int(id), uid, gid)
+	return err
+}
+
+// Lock locks a volume: level is 1 (USE), 2 (MANAGE), 3 (ADMIN) or 4 (ALL).
+// With test it fails when the volume is locked already.
+func (c *Client) Lock(ctx context.Context, id onevolume.VolumeID, level onevolume.LockLevel, test bool) error {
+	_, err := c.id(ctx, "one.volume.lock", int(id), int(level), test)
+	return err
+}
+
+// Unlock takes a volume's lock off.
+func (c *Client) Unlock(ctx context.Context, id onevolume.VolumeID) error {
+	_, err := c.id(ctx, "one.volume.unlock", int(id))
+	return err
+}
+
+// Enable lets a volume be attached, or keeps it from that.
+func (c *Client) Enable(ctx context.Context, id onevolume.VolumeID, enable bool) error {
+	_, err := c.id(ctx, "one.volume.enable", int(id), enable)
+	return err
+}
+
+// Resize records the size that a volume's logical unit has now.
+func (c *Client) Resize(ctx context.Context, id onevolume.VolumeID, size onevolume.Size) error {
+	_, err := c.id(ctx, "one.volume.resize", int(id), fmt.Sprintf("%dB", int64(size)))
 	return err
 }
 

@@ -21,8 +21,11 @@ type volumeDocument struct {
 	UName       string              `xml:"UNAME"`
 	GName       string              `xml:"GNAME"`
 	Name        string              `xml:"NAME"`
+	Lock        *lockDocument       `xml:"LOCK"`
 	Permissions permissionsDocument `xml:"PERMISSIONS"`
+	State       int                 `xml:"STATE"`
 	Status      string              `xml:"STATUS"`
+	Disabled    int                 `xml:"DISABLED"`
 	Reason      cdata               `xml:"REASON"`
 	Size        int64               `xml:"SIZE"`
 	SizeBytes   int64               `xml:"SIZE_BYTES"`
@@ -45,6 +48,15 @@ type volumeDocument struct {
 	ModTime     int64               `xml:"MODTIME"`
 	Version     int                 `xml:"VERSION"`
 	Template    templateDocument    `xml:"TEMPLATE"`
+}
+
+// lockDocument is there only while a lock is. Requests have no ids here, so
+// REQ_ID is always -1.
+type lockDocument struct {
+	Locked int   `xml:"LOCKED"`
+	Owner  int   `xml:"OWNER"`
+	Time   int64 `xml:"TIME"`
+	ReqID  int   `xml:"REQ_ID"`
 }
 
 type permissionsDocument struct {
@@ -109,7 +121,7 @@ func volumeToXML(v *onevolume.Volume, secrets bool) volumeDocument {
 	d := volumeDocument{
 		ID: int(v.ID), UID: v.Owner.UID, GID: v.Owner.GID, UName: v.Owner.User, GName: v.Owner.Group, Name: v.Name,
 		Permissions: permissionsToXML(v.Permissions),
-		Status:      string(v.State), Reason: cdata{v.Reason},
+		State:       v.State.Number(), Status: string(v.State), Reason: cdata{v.Reason},
 		Size: v.Size.MB(), SizeBytes: int64(v.Size),
 		IQN: string(v.Target.IQN), LUN: int(v.Target.LUN), Portals: onevolume.JoinPortals(v.Target.Portals),
 		Array: cdata{v.Array}, UnitSerial: cdata{v.Identity.Serial}, WWID: cdata{v.Identity.WWID},
@@ -118,6 +130,12 @@ func volumeToXML(v *onevolume.Volume, secrets bool) volumeDocument {
 		Source: cdata{v.Attachment.Source}, Serial: v.Attachment.Serial,
 		HomeUID: v.Home.UID, HomeGID: v.Home.GID, Operation: v.Operation,
 		RegTime: v.Registered.Unix(), ModTime: v.Modified.Unix(), Version: v.Version,
+	}
+	if v.Lock.Level != onevolume.NoLock {
+		d.Lock = &lockDocument{int(v.Lock.Level), v.Lock.UID, v.Lock.Time.Unix(), -1}
+	}
+	if v.Disabled {
+		d.Disabled = 1
 	}
 	if secrets {
 		d.CHAP.Secret, d.CHAP.SecretIn = &cdata{v.Target.CHAP.Secret}, &cdata{v.Target.CHAP.SecretIn}
@@ -158,6 +176,10 @@ func (d *volumeDocument) volume() (onevolume.Volume, error) {
 			Source: d.Source.Text, Serial: d.Serial},
 		Operation:  d.Operation,
 		Registered: time.Unix(d.RegTime, 0), Modified: time.Unix(d.ModTime, 0), Version: d.Version,
+	}
+	v.Disabled = d.Disabled != 0
+	if l := d.Lock; l != nil {
+		v.Lock = onevolume.Lock{Level: onevolume.LockLevel(l.Locked), UID: l.Owner, Time: time.Unix(l.Time, 0)}
 	}
 	if d.CHAP.Secret != nil {
 		v.Target.CHAP.Secret = d.CHAP.Secret.Text

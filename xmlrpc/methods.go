@@ -2,7 +2,6 @@ package xmlrpc
 
 import (
 	"context"
-	"encoding/xml"
 
 	"onevolume"
 	"onevolume/template"
@@ -25,6 +24,16 @@ func (s *Server) methods() []wire.Method {
 			Params: with(wire.String), Func: s.rename}, asksRename),
 		s.audited(wire.Method{Name: "one.volume.chmod", Help: "Changes the permission bits of a volume: 1, 0, or -1 to leave them",
 			Params: with(nine...), Func: s.chmod}, asksChmod),
+		s.audited(wire.Method{Name: "one.volume.chown", Help: "Changes the owner and the group of a volume; -1 leaves either",
+			Params: with(wire.Int, wire.Int), Func: s.chown}, asksChown),
+		s.audited(wire.Method{Name: "one.volume.lock", Help: "Locks a volume: 1 USE, 2 MANAGE, 3 ADMIN, 4 ALL; with test fails when it is locked already",
+			Params: with(wire.Int, wire.Bool), Optional: 1, Func: s.lock}, asksLock),
+		s.audited(wire.Method{Name: "one.volume.unlock", Help: "Unlocks a volume",
+			Params: id, Func: s.unlock}, asksUnlock),
+		s.audited(wire.Method{Name: "one.volume.enable", Help: "Lets a volume be attached, or keeps it from being picked and attached",
+			Params: with(wire.Bool), Func: s.enable}, asksEnable),
+		s.audited(wire.Method{Name: "one.volume.resize", Help: "Records that the logical unit of a volume was made larger on its array",
+			Params: with(wire.String), Func: s.resize}, asksResize),
 		s.audited(wire.Method{Name: "one.volume.delete", Help: "Takes a volume out of the inventory; its logical unit is left alone",
 			Params: id, Func: s.delete}, asksDelete),
 		s.audited(wire.Method{Name: "one.volume.attach", Help: "Attaches a volume, or with -1 the smallest free one of at least so many MB, to a VM",
@@ -32,7 +41,9 @@ func (s *Server) methods() []wire.Method {
 		s.audited(wire.Method{Name: "one.volume.detach", Help: "Detaches a volume from a VM and wipes it unless FORMAT says otherwise",
 			Params: with(wire.Int, wire.String), Optional: 1, Func: s.detach}, asksDetach),
 		{Name: "one.volumepool.info", Help: "Returns the volumes that the caller may use",
-			Params: with(wire.Int, wire.Int, wire.String), Optional: 1, Func: s.pool},
+			Params: with(wire.Int, wire.Int, wire.Int, wire.String), Optional: 2, Func: s.pool},
+		{Name: "one.volumepool.infoextended", Help: "Returns the volumes that the caller may use",
+			Params: with(wire.Int, wire.Int, wire.Int, wire.String), Optional: 2, Func: s.pool},
 	}
 }
 
@@ -93,24 +104,30 @@ func (s *Server) delete(ctx context.Context, call wire.Call) (any, error) {
 	return done(volumeID(call), s.Inventory.Delete(ctx, caller(ctx), volumeID(call)))
 }
 
-func (s *Server) pool(ctx context.Context, call wire.Call) (any, error) {
-	var states []onevolume.State
-	if word := call.Text(4); word != "" {
-		state, err := onevolume.ParseState(word)
-		if err != nil {
-			return nil, err
-		}
-		states = append(states, state)
-	}
-	list, err := s.Inventory.Pool(ctx, caller(ctx), call.Int(1, -3), call.Int(2, -1), call.Int(3, -1), states...)
+func (s *Server) chown(ctx context.Context, call wire.Call) (any, error) {
+	return done(volumeID(call), s.Inventory.Chown(ctx, caller(ctx), call.Session(), volumeID(call), call.Int(2, -1), call.Int(3, -1)))
+}
+
+func (s *Server) lock(ctx context.Context, call wire.Call) (any, error) {
+	return done(volumeID(call), s.Inventory.Lock(ctx, caller(ctx), volumeID(call), onevolume.LockLevel(call.Int(2, 0)), call.Bool(3, false)))
+}
+
+func (s *Server) unlock(ctx context.Context, call wire.Call) (any, error) {
+	return done(volumeID(call), s.Inventory.Unlock(ctx, caller(ctx), volumeID(call)))
+}
+
+func (s *Server) enable(ctx context.Context, call wire.Call) (any, error) {
+	return done(volumeID(call), s.Inventory.Enable(ctx, caller(ctx), volumeID(call), call.Bool(2, true)))
+}
+
+// resize takes the new size as a text, as one.vm.diskresize does: MB unless
+// it has a unit.
+func (s *Server) resize(ctx context.Context, call wire.Call) (any, error) {
+	size, err := onevolume.ParseSize(call.Text(2))
 	if err != nil {
 		return nil, err
 	}
-	pool := poolDocument{XMLName: xml.Name{Local: "VOLUME_POOL"}}
-	for i := range list {
-		pool.Volumes = append(pool.Volumes, volumeToXML(&list[i], false))
-	}
-	return marshal(pool)
+	return done(volumeID(call), s.Inventory.Resize(ctx, caller(ctx), volumeID(call), size))
 }
 
 // attach takes the VM's id, the volume's or -1, the size in MB for -1, and a

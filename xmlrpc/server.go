@@ -23,11 +23,17 @@ type Authenticator interface {
 type Inventory interface {
 	Allocate(ctx context.Context, who onevolume.Caller, template string) (onevolume.VolumeID, error)
 	Info(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID, secrets bool) (onevolume.Volume, error)
-	Pool(ctx context.Context, who onevolume.Caller, flag, first, last int, states ...onevolume.State) ([]onevolume.Volume, error)
+	Pool(ctx context.Context, who onevolume.Caller, f onevolume.Filter) ([]onevolume.Volume, error)
 	Update(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID, template string, appending bool) error
 	Rename(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID, name string) error
 	Chmod(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID, bits [9]int) error
 	Delete(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID) error
+	// Chown asks oned about the new owner with the caller's session.
+	Chown(ctx context.Context, who onevolume.Caller, session string, id onevolume.VolumeID, uid, gid int) error
+	Lock(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID, level onevolume.LockLevel, test bool) error
+	Unlock(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID) error
+	Enable(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID, enable bool) error
+	Resize(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID, size onevolume.Size) error
 	Operation(ctx context.Context, who onevolume.Caller, id int) (onevolume.Operation, []onevolume.Entry, error)
 	Ledger(who onevolume.Caller) onevolume.Ledger
 

@@ -45,6 +45,36 @@ func (s sessions) Authenticate(_ context.Context, session string) (onevolume.Cal
 	return onevolume.Caller{}, onevolume.Errorf(onevolume.Unauthenticated, "not this one")
 }
 
+// people stand in for the cloud's users and groups.
+type people struct{ sessions }
+
+func (p people) UserName(_ context.Context, _ string, uid int) (string, error) {
+	for _, who := range p.sessions {
+		if who.UID == uid {
+			return who.User, nil
+		}
+	}
+	return "", onevolume.Missing("user", uid)
+}
+
+func (p people) MayManageUser(_ context.Context, session string, uid int) error {
+	if who := p.sessions[session]; !who.IsAdmin() && who.UID != uid {
+		return onevolume.Errorf(onevolume.Forbidden, "User [%d] : Not authorized to perform MANAGE USER [%d].", who.UID, uid)
+	}
+	return nil
+}
+
+func (p people) GroupName(_ context.Context, session string, gid int) (string, error) {
+	for _, who := range p.sessions {
+		if me := p.sessions[session]; who.GID == gid && (me.IsAdmin() || me.GID == gid) {
+			return who.Group, nil
+		} else if who.GID == gid {
+			return "", onevolume.Errorf(onevolume.Forbidden, "User [%d] : Not authorized to perform USE GROUP [%d].", me.UID, gid)
+		}
+	}
+	return "", onevolume.Missing("group", gid)
+}
+
 // operator notes what it is asked to do.
 type operator struct {
 	who     onevolume.Caller
@@ -96,8 +126,8 @@ func newWorld(t testing.TB) *world {
 	t.Cleanup(func() { db.Close() })
 	w := &world{TB: t, db: db, op: &operator{}, api: &wire.Server{}}
 	w.api.Panicked = func(method string, value any, stack []byte) { t.Errorf("%s panicked: %v\n%s", method, value, stack) }
-	w.Server = xmlrpc.Server{Auth: sessions{asRoot: root, asAlice: alice, asBob: bob},
-		Inventory: &inventory.Service{Store: db}, Operator: w.op,
+	all := sessions{asRoot: root, asAlice: alice, asBob: bob}
+	w.Server = xmlrpc.Server{Auth: all, Inventory: &inventory.Service{Store: db, People: people{all}}, Operator: w.op,
 		Unaudited: func(d onevolume.Deed, _ error) { w.lost = append(w.lost, d) }}
 	w.Register(w.api)
 	return w

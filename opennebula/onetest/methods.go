@@ -29,6 +29,9 @@ func (o *Oned) register() {
 	const s, i, b = wire.String, wire.Int, wire.Bool
 	add("one.system.version", "Returns the OpenNebula core version", func(context.Context, wire.Call) (any, error) { return version, nil }, 0)
 	add("one.user.info", "Returns user information", o.userInfo, 1, i, b)
+	add("one.user.update", "Updates a User template", o.userUpdate, 1, i, s, i)
+	add("one.userpool.info", "Returns the user pool", o.userPool, 0)
+	add("one.grouppool.info", "Returns the group pool", o.groupPool, 0)
 	add("one.group.info", "Returns group information", o.groupInfo, 1, i, b)
 	add("one.vm.info", "Returns Virtual Machine information", o.vmInfo, 1, i, b)
 	add("one.vm.action", "Performs an action on a Virtual Machine", o.vmAction, 0, s, i)
@@ -53,6 +56,50 @@ func (o *Oned) userInfo(ctx context.Context, call wire.Call) (any, error) {
 		return nil, refuse(authorization, "User [%d] : Not authorized to perform USE USER [%d].", c.ID, id)
 	}
 	return o.userXML(o.users[i]), nil
+}
+
+// userUpdate answers only the question that the update of a kind that does
+// not exist is: may the caller manage the user?
+func (o *Oned) userUpdate(ctx context.Context, call wire.Call) (any, error) {
+	id, c := call.Int(1, -1), who(ctx)
+	if !slices.ContainsFunc(o.users, func(u User) bool { return u.ID == id }) {
+		return nil, missing("user", id)
+	}
+	if id != c.ID && !c.admin() {
+		return nil, refuse(authorization, "User [%d] : Not authorized to perform MANAGE USER [%d].", c.ID, id)
+	}
+	if mode := call.Int(3, 0); mode == 0 || mode == 1 {
+		return nil, refuse(internal, "this stand-in changes no user's template")
+	}
+	return nil, refuse(rpcAPI, "Wrong update type")
+}
+
+// userPool lists all users to administrators, and themselves to others.
+func (o *Oned) userPool(ctx context.Context, _ wire.Call) (any, error) {
+	c := who(ctx)
+	var b strings.Builder
+	b.WriteString("<USER_POOL>")
+	for _, u := range o.users {
+		if c.admin() || u.ID == c.ID {
+			b.WriteString(o.userXML(u))
+		}
+	}
+	b.WriteString("<DEFAULT_USER_QUOTAS></DEFAULT_USER_QUOTAS></USER_POOL>")
+	return b.String(), nil
+}
+
+// groupPool lists all groups to administrators, and their own to others.
+func (o *Oned) groupPool(ctx context.Context, _ wire.Call) (any, error) {
+	c := who(ctx)
+	var b strings.Builder
+	b.WriteString("<GROUP_POOL>")
+	for _, g := range o.group {
+		if c.admin() || slices.Contains(c.groups, g.ID) {
+			b.WriteString(o.groupXML(g))
+		}
+	}
+	b.WriteString("<DEFAULT_GROUP_QUOTAS></DEFAULT_GROUP_QUOTAS></GROUP_POOL>")
+	return b.String(), nil
 }
 
 func (o *Oned) groupInfo(ctx context.Context, call wire.Call) (any, error) {
