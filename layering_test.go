@@ -31,6 +31,8 @@ var layers = map[string]layer{
 	"config":                      {outside: []string{"go.yaml.in/yaml/v3"}},
 	"xmlrpc/wire":                 {outside: []string{"github.com/kolo/xmlrpc"}},
 	"hypervisor":                  {ours: []string{".", "command"}},
+	"array":                       {ours: []string{"."}},
+	"array/arraytest":             {ours: []string{".", "array", "command"}},
 	"iscsi":                       {ours: []string{".", "command"}},
 	"blockdev":                    {ours: []string{".", "command", "iscsi"}},
 	"command/ssh":                 {ours: []string{"command"}, outside: []string{"golang.org/x/crypto"}},
