@@ -44,9 +44,10 @@ var counterparts = map[string]counterpart{
 	"one.image.info":     {method: "one.volume.info"},
 	"one.host.info":      {method: "one.volume.info"},
 	// A user may ask of himself by -1; alice's volume here is 1.
-	"one.user.info":   {"one.volume.info", []string{param("<i4>-1</i4>"), param("<i4>1</i4>")}},
-	"one.vm.action":   {"one.volume.delete", []string{text + "poweroff" + endText, ""}},
-	"one.vmpool.info": {"one.volumepool.info", []string{strings.Repeat(param("<i4>-1</i4>"), 3), strings.Repeat(param("<i4>-1</i4>"), 2)}},
+	"one.user.info":           {"one.volume.info", []string{param("<i4>-1</i4>"), param("<i4>1</i4>")}},
+	"one.vm.action":           {"one.volume.delete", []string{text + "poweroff" + endText, ""}},
+	"one.vmpool.info":         {method: "one.volumepool.info"},
+	"one.vmpool.infoextended": {method: "one.volumepool.infoextended"},
 	// The image's file becomes a logical unit, and there is no datastore.
 	"one.image.allocate": {"one.volume.allocate", []string{
 		"PATH=\"/etc/hostname\"", "IQN=\"iqn.2026-11.test:CASE\"\nPORTALS=\"10.0.0.1\"\nSIZE=64",

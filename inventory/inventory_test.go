@@ -141,7 +141,7 @@ func TestAllocateRefuses(t *testing.T) {
 		code onevolume.Code
 		word string
 	}{
-		{without("NAME"), onevolume.Allocate, "No NAME in template"},
+		{without("NAME"), onevolume.Allocate, "Invalid NAME, it cannot be empty"},
 		{without("IQN"), onevolume.Allocate, "No IQN in template"},
 		{without("PORTALS"), onevolume.Allocate, "No PORTALS in template"},
 		{without("SIZE"), onevolume.Allocate, "No SIZE in template"},

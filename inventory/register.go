@@ -55,7 +55,9 @@ func (s *Service) Allocate(ctx context.Context, who onevolume.Caller, text strin
 	v := onevolume.Volume{State: onevolume.Available, Owner: who.Owner, Home: who.Owner, Permissions: who.NewPermissions(),
 		Attachment: onevolume.Attachment{VM: onevolume.NoVM}}
 	for _, must := range []string{attrName, attrIQN, attrPortals, attrSize} {
-		if _, ok := t[must]; !ok {
+		if _, ok := t[must]; !ok && must == attrName {
+			return 0, onevolume.Errorf(onevolume.Allocate, "Error allocating a new volume. Invalid NAME, it cannot be empty") // oned's words
+		} else if !ok {
 			return 0, onevolume.Errorf(onevolume.Allocate, "Error allocating a new volume. No %s in template.", must)
 		}
 	}
