@@ -3,7 +3,9 @@ package assemble
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
 	"onevolume"
@@ -16,23 +18,68 @@ import (
 
 // CLI makes the command line on the process's own surroundings.
 func CLI() *cli.App {
+	out := int(os.Stdout.Fd())
+	columns, _ := size(out)
 	return &cli.App{
 		In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
 		Terminal:     term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stderr.Fd())),
-		Width:        width(),
+		Width:        columns,
+		OutTerminal:  term.IsTerminal(out),
+		Size:         func() (int, int) { return size(out) },
+		Console:      console,
+		Piped:        piped,
+		Getenv:       os.Getenv,
+		ColumnFiles:  columnFiles(os.Getenv),
 		ReadPassword: readPassword,
 		Open:         openSession,
 	}
 }
 
-// width is how many columns the terminal at standard output has; 0 when there
-// is none.
-func width() int {
-	w, _, err := term.GetSize(int(os.Stdout.Fd()))
+// size is how many columns and rows a terminal has; 0 when it is none.
+func size(fd int) (columns, rows int) {
+	columns, rows, err := term.GetSize(fd)
+	if err != nil {
+		return 0, 0
+	}
+	return columns, rows
+}
+
+// console is the columns of the terminal that the process belongs to.
+func console() int {
+	tty, err := os.Open("/dev/tty")
 	if err != nil {
 		return 0
 	}
-	return w
+	defer tty.Close()
+	columns, _ := size(int(tty.Fd()))
+	return columns
+}
+
+// piped looks at standard input without reading from it (FIONREAD, which Linux
+// also calls TIOCINQ, is what could be read at once).
+func piped() cli.Piping {
+	info, err := os.Stdin.Stat()
+	if err != nil || info.Mode()&os.ModeDevice != 0 {
+		return cli.NothingPiped
+	}
+	if n, err := unix.IoctlGetInt(int(os.Stdin.Fd()), unix.TIOCINQ); err == nil && n > 0 {
+		return cli.SomethingPiped
+	}
+	return cli.MayBePiped
+}
+
+// columnFiles are where OpenNebula's tools would look for theirs
+// (one_helper.rb): the user's own file stands before the administrator's.
+func columnFiles(getenv func(string) string) []string {
+	const name = "onevolume.yaml"
+	var files []string
+	if home := getenv("HOME"); home != "" {
+		files = append(files, filepath.Join(home, ".one", "cli", name))
+	}
+	if location := getenv("ONE_LOCATION"); location != "" {
+		return append(files, filepath.Join(location, "etc", "cli", name))
+	}
+	return append(files, filepath.Join("/etc/one/cli", name))
 }
 
 func readPassword(prompt string) (string, error) {

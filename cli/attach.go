@@ -24,12 +24,12 @@ type attach struct {
 func (a *App) attachCommand() *cobra.Command {
 	c := &attach{App: a}
 	cmd := &cobra.Command{
-		Use:   "attach <vm_id> [<volume_size>]",
+		Use:   "attach <vmid> [<volume_size>]",
 		Short: "Attach a volume to a running VM",
-		Long: "Finds the smallest free volume of at least <volume_size> (64 is 64 MB; 64G, 1.5T), logs the VM's host in to its\n" +
+		Long: "The VM is given by id or name. Finds the smallest free volume of at least <volume_size> (64 is 64 MB; 64G, 1.5T), logs the VM's host in to its\n" +
 			"iSCSI target, proves that the device is the volume, and plugs it into the VM. On failure nothing is left behind.",
 		Example: "  onevolume attach 17 64G\n  onevolume attach 17 --volume disk1",
-		Args:    cobra.RangeArgs(1, 2),
+		Args:    arguments("vmid", "[volume_size]"),
 		RunE:    c.run,
 	}
 	f := cmd.Flags()
@@ -38,19 +38,16 @@ func (a *App) attachCommand() *cobra.Command {
 	f.StringVar(&c.array, "array", "", "only a volume of that array")
 	f.BoolVar(&c.dryRun, "dry-run", false, "print the commands that would run on the host, and change nothing")
 	c.where.flags(f)
-	a.completeFlag(cmd, "volume", volumeNames)
+	a.completeFlag(cmd, "volume", volumeRefs)
 	return cmd
 }
 
 func (c *attach) run(cmd *cobra.Command, args []string) error {
 	ctx, start := cmd.Context(), time.Now()
 	req := onevolume.Request{Kind: onevolume.Attach, Pick: onevolume.Pick{Volume: c.volume, Exact: c.exact, Array: c.array}}
-	id, err := vmID(args[0])
-	if err != nil {
-		return err
-	}
 	switch {
 	case len(args) == 2:
+		var err error
 		if req.Pick.Size, err = onevolume.ParseSize(args[1]); err != nil {
 			return err
 		}
@@ -58,6 +55,10 @@ func (c *attach) run(cmd *cobra.Command, args []string) error {
 		return fmt.Errorf("Command attach requires a volume_size, or --volume. Try: onevolume attach --help")
 	}
 	s, err := c.open()
+	if err != nil {
+		return err
+	}
+	id, err := s.Cloud.VMID(ctx, args[0])
 	if err != nil {
 		return err
 	}

@@ -1,97 +1,183 @@
 package cli
 
 import (
+	"context"
 	"fmt"
-	"strconv"
 
 	"github.com/spf13/cobra"
 
 	"onevolume"
 )
 
-// change makes a command that changes one volume: silent unless asked to
-// speak, as OpenNebula's tools are.
-func (a *App) change(done string, act func(cmd *cobra.Command, s *Session, id onevolume.VolumeID, args []string) error) func(*cobra.Command, []string) error {
+// deed changes one volume.
+type deed func(ctx context.Context, id onevolume.VolumeID) error
+
+// change makes a command that changes the volumes of its first argument,
+// silent unless asked to speak, as OpenNebula's tools are. prepare reads the
+// other arguments. What fails for one volume is said, and the others are done.
+func (a *App) change(done string, prepare func(ctx context.Context, s *Session, args []string) (deed, error)) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
+		ctx := cmd.Context()
 		s, err := a.open()
 		if err != nil {
 			return err
 		}
-		id, err := s.volume(cmd.Context(), args[0])
+		do, err := prepare(ctx, s, args[1:])
 		if err != nil {
 			return err
 		}
-		if err := act(cmd, s, id, args[1:]); err != nil {
+		ids, err := s.volumeIDs(ctx, args[0])
+		if err != nil {
 			return err
 		}
-		a.say("VOLUME %d: %s", id, done)
+		var failed error
+		for _, id := range ids {
+			if err := do(ctx, id); err != nil {
+				if ctx.Err() != nil {
+					return err
+				}
+				a.complain(err)
+				failed = &quietError{err}
+				continue
+			}
+			a.did(id, done)
+		}
+		return failed
+	}
+}
+
+// changeOne is change for a command that takes one volume.
+func (a *App) changeOne(done string, prepare func(ctx context.Context, s *Session, args []string) (deed, error)) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		ctx := cmd.Context()
+		s, err := a.open()
+		if err != nil {
+			return err
+		}
+		id, err := s.volume(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		do, err := prepare(ctx, s, args[1:])
+		if err != nil {
+			return err
+		}
+		if err := do(ctx, id); err != nil {
+			return err
+		}
+		a.did(id, done)
 		return nil
 	}
 }
 
+// did says what was done to a volume, to those who asked to hear it.
+func (a *App) did(id onevolume.VolumeID, done string) {
+	if a.opts.Verbose {
+		fmt.Fprintf(a.Out, "VOLUME %d: %s\n", id, done)
+	}
+}
+
+// simply makes a deed that needs no further arguments.
+func simply(act func(s *Session) deed) func(context.Context, *Session, []string) (deed, error) {
+	return func(_ context.Context, s *Session, _ []string) (deed, error) { return act(s), nil }
+}
+
+// Words for arguments, as OpenNebula's tools have them.
+const (
+	oneVolume    = "volumeid"
+	mvolumeRefss = "range|volumeid_list"
+)
+
 func (a *App) deleteCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:               "delete <volume_id>",
-		Short:             "Take a volume out of the inventory; its logical unit is left alone",
-		Args:              arguments("volume_id"),
-		ValidArgsFunction: a.complete(volumeNames),
-		RunE: a.change("deleted", func(cmd *cobra.Command, s *Session, id onevolume.VolumeID, _ []string) error {
-			return s.Daemon.Delete(cmd.Context(), id)
-		}),
+		Use:               "delete <range|volumeid_list>",
+		Short:             "Take volumes out of the inventory; their logical units are left alone",
+		Long:              refsHelp,
+		Example:           "  onevolume delete 4..7",
+		Args:              arguments(mvolumeRefss),
+		ValidArgsFunction: a.completeList(volumeRefs),
+		RunE:              a.change("deleted", simply(func(s *Session) deed { return s.Daemon.Delete })),
 	}
 }
 
 func (a *App) renameCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:               "rename <volume_id> <name>",
+		Use:               "rename <volumeid> <name>",
 		Short:             "Give a volume another name",
-		Args:              arguments("volume_id", "name"),
-		ValidArgsFunction: a.complete(volumeNames),
-		RunE: a.change("renamed", func(cmd *cobra.Command, s *Session, id onevolume.VolumeID, args []string) error {
-			return s.Daemon.Rename(cmd.Context(), id, args[0])
+		Args:              arguments(oneVolume, "name"),
+		ValidArgsFunction: a.complete(volumeRefs),
+		RunE: a.changeOne("renamed", func(_ context.Context, s *Session, args []string) (deed, error) {
+			return func(ctx context.Context, id onevolume.VolumeID) error { return s.Daemon.Rename(ctx, id, args[0]) }, nil
 		}),
 	}
-}
-
-func (a *App) updateCommand() *cobra.Command {
-	var appending bool
-	cmd := &cobra.Command{
-		Use:   "update <volume_id> <file>",
-		Short: "Replace a volume's attributes by those of a template file (- for standard input)",
-		Long: "Replaces the volume's own attributes, or adds to them with --append. Administrators may also give\n" +
-			"PORTALS, SIZE, ARRAY, UNIT_SERIAL, WWID, CHAP_USER, CHAP_SECRET, CHAP_USER_IN and CHAP_SECRET_IN\n" +
-			"while the volume is in no VM; these stay as they are when they are not given.",
-		Args:              arguments("volume_id", "file"),
-		ValidArgsFunction: a.complete(volumeNames),
-		RunE: a.change("updated", func(cmd *cobra.Command, s *Session, id onevolume.VolumeID, args []string) error {
-			text, err := a.readText(args[0])
-			if err != nil {
-				return err
-			}
-			return s.Daemon.Update(cmd.Context(), id, text, appending)
-		}),
-	}
-	cmd.Flags().BoolVarP(&appending, "append", "a", false, "add to the attributes there are")
-	return cmd
 }
 
 func (a *App) chmodCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:               "chmod <volume_id> <octet>",
-		Short:             "Set a volume's permissions: use, manage and admin for owner, group and others",
-		Example:           "  onevolume chmod disk1 644",
-		Args:              arguments("volume_id", "octet"),
-		ValidArgsFunction: a.complete(volumeNames),
-		RunE: a.change("permissions changed", func(cmd *cobra.Command, s *Session, id onevolume.VolumeID, args []string) error {
-			n, err := strconv.ParseUint(args[0], 8, 16)
-			if err != nil || n > 0o777 {
-				return fmt.Errorf("octet %q: must be three digits from 0 to 7, such as 640", args[0])
+		Use:   "chmod <range|volumeid_list> <octet>",
+		Short: "Set volumes' permissions: use, manage and admin for owner, group and others",
+		Long: "Permissions are three octal digits for owner, group and others, in which 4 is use, 2 manage and 1 admin;\n" +
+			"or letters: u=rw,g=r gives use and manage to the owner, use to the group, and nothing to others.\n" + refsHelp,
+		Example:           "  onevolume chmod disk1 644\n  onevolume chmod 0..3 u=rw,g=r",
+		Args:              arguments(mvolumeRefss, "octet"),
+		ValidArgsFunction: a.completeList(volumeRefs),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			bits, err := octet(args[1])
+			if err != nil {
+				return err
 			}
-			var bits [9]int
-			for i := range bits {
-				bits[i] = int(n) >> (8 - i) & 1
+			return a.change("Permissions changed", simply(func(s *Session) deed {
+				return func(ctx context.Context, id onevolume.VolumeID) error { return s.Daemon.Chmod(ctx, id, bits) }
+			}))(cmd, args)
+		},
+	}
+}
+
+func (a *App) enableCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:               "enable <range|volumeid_list>",
+		Short:             "Let disabled volumes be attached again",
+		Long:              refsHelp,
+		Args:              arguments(mvolumeRefss),
+		ValidArgsFunction: a.completeList(volumeRefs),
+		RunE:              a.change("enabled", simply(enabling(true))),
+	}
+}
+
+func (a *App) disableCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:               "disable <range|volumeid_list>",
+		Short:             "Keep free volumes from being picked and attached",
+		Long:              refsHelp,
+		Args:              arguments(mvolumeRefss),
+		ValidArgsFunction: a.completeList(volumeRefs),
+		RunE:              a.change("disabled", simply(enabling(false))),
+	}
+}
+
+func enabling(yes bool) func(s *Session) deed {
+	return func(s *Session) deed {
+		return func(ctx context.Context, id onevolume.VolumeID) error { return s.Daemon.Enable(ctx, id, yes) }
+	}
+}
+
+func (a *App) resizeCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "resize <volumeid> <size>",
+		Short: "Record that a volume's logical unit was made larger on its array",
+		Long: "Changes the inventory alone: the size is what the logical unit has now, to the byte (64 is 64 MB; 64G, 1.5T,\n" +
+			"67108864B), and the next attach proves it. The volume must be in no VM.",
+		Example:           "  onevolume resize disk1 128G",
+		Args:              arguments(oneVolume, "size"),
+		ValidArgsFunction: a.complete(volumeRefs),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			size, err := onevolume.ParseSize(args[1])
+			if err != nil {
+				return err
 			}
-			return s.Daemon.Chmod(cmd.Context(), id, bits)
-		}),
+			return a.changeOne("resized", simply(func(s *Session) deed {
+				return func(ctx context.Context, id onevolume.VolumeID) error { return s.Daemon.Resize(ctx, id, size) }
+			}))(cmd, args)
+		},
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"onevolume"
 	"onevolume/doctor"
@@ -28,9 +29,15 @@ type Daemon interface {
 	InfoXML(ctx context.Context, id onevolume.VolumeID) (string, error)
 	Pool(ctx context.Context, flag, first, last int) ([]onevolume.Volume, error)
 	PoolXML(ctx context.Context, flag, first, last int) (string, error)
+	VolumeID(ctx context.Context, ref string) (onevolume.VolumeID, error)
 	Update(ctx context.Context, id onevolume.VolumeID, template string, appending bool) error
 	Rename(ctx context.Context, id onevolume.VolumeID, name string) error
 	Chmod(ctx context.Context, id onevolume.VolumeID, bits [9]int) error
+	Chown(ctx context.Context, id onevolume.VolumeID, uid, gid int) error
+	Lock(ctx context.Context, id onevolume.VolumeID, level onevolume.LockLevel, test bool) error
+	Unlock(ctx context.Context, id onevolume.VolumeID) error
+	Enable(ctx context.Context, id onevolume.VolumeID, enable bool) error
+	Resize(ctx context.Context, id onevolume.VolumeID, size onevolume.Size) error
 	Delete(ctx context.Context, id onevolume.VolumeID) error
 	Attach(ctx context.Context, vm onevolume.VMID, volume onevolume.VolumeID, size onevolume.Size, template string) (onevolume.VolumeID, error)
 	Detach(ctx context.Context, vm onevolume.VMID, volume onevolume.VolumeID, template string) error
@@ -57,6 +64,11 @@ type Cloud interface {
 	WhoAmI(ctx context.Context) (onevolume.Caller, error)
 	// VM gives the VM if its state allows the operation.
 	VM(ctx context.Context, id onevolume.VMID, kind onevolume.Kind) (onevolume.VM, error)
+	// UserID, GroupID and VMID turn an id or a name into an id, in the words of
+	// OpenNebula's tools when there is none of that name, or several.
+	UserID(ctx context.Context, ref string) (int, error)
+	GroupID(ctx context.Context, ref string) (int, error)
+	VMID(ctx context.Context, ref string) (onevolume.VMID, error)
 }
 
 // Session is everything that a command works with once the caller's
@@ -89,6 +101,19 @@ type App struct {
 	// Width is how many columns the terminal at Out has; 0 when none is there.
 	// Text for people is folded at it, and never cut.
 	Width int
+	// OutTerminal says that Out is a terminal, and Size how many columns and
+	// rows it has now. Console is the columns of the terminal that the process
+	// belongs to, wherever its output goes; 0 without one.
+	OutTerminal bool
+	Size        func() (columns, rows int)
+	Console     func() int
+	// Piped says what stands at In; nil for nothing.
+	Piped func() Piping
+	// Getenv reads the environment; nil for an empty one.
+	Getenv func(string) string
+	// ColumnFiles are the files that may lay out tables; the first that exists
+	// does.
+	ColumnFiles []string
 	// ReadPassword asks for a password without echo.
 	ReadPassword func(prompt string) (string, error)
 	// Open finds the credentials and endpoints and makes a session. It makes
@@ -101,7 +126,7 @@ type App struct {
 // Main runs the command line and gives the exit status.
 func (a *App) Main(ctx context.Context, args []string) int {
 	root := a.root()
-	root.SetArgs(args)
+	root.SetArgs(spread(args))
 	root.SetIn(a.In)
 	root.SetOut(a.Out)
 	root.SetErr(a.Err)
@@ -136,20 +161,70 @@ func (a *App) root() *cobra.Command {
 		Use:           "onevolume",
 		Short:         "Volumes on iSCSI storage for OpenNebula's virtual machines",
 		SilenceErrors: true, SilenceUsage: true,
-		Version: onevolume.Version,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cmd.Help()
+			}
+			return notFound(cmd, args[0])
+		},
 	}
-	root.SetVersionTemplate("onevolume {{.Version}}\n")
 	flags := root.PersistentFlags()
-	flags.StringVar(&a.opts.User, "user", "", "user name instead of that of ONE_AUTH")
-	flags.StringVar(&a.opts.Password, "password", "", "password or token of --user; asked for when missing")
-	flags.StringVar(&a.opts.Endpoint, "endpoint", "", "onevolumed's URL instead of ONEVOLUME_XMLRPC")
-	flags.StringVar(&a.opts.Config, "config", "", "configuration file with the section hosts, instead of /etc/one/onevolumed.conf")
+	flags.StringVar(&a.opts.User, "user", "", "`name` of the user instead of that of ONE_AUTH")
+	flags.StringVar(&a.opts.Password, "password", "", "`password` or token of --user; asked for when missing")
+	flags.StringVar(&a.opts.Endpoint, "endpoint", "", "URL of onevolumed instead of ONEVOLUME_XMLRPC (`endpoint`)")
+	flags.StringVar(&a.opts.Config, "config", "", "configuration `file` with the section hosts, instead of /etc/one/onevolumed.conf")
 	flags.BoolVarP(&a.opts.Verbose, "verbose", "v", false, "say what is done, and how long it took")
-	root.Flags().BoolP("version", "V", false, "print the version")
-	root.AddCommand(a.createCommand(), a.listCommand(), a.showCommand(), a.deleteCommand(), a.renameCommand(),
-		a.updateCommand(), a.chmodCommand(), a.attachCommand(), a.detachCommand(),
+	root.AddCommand(a.attachCommand(), a.detachCommand(), a.listCommand(), a.topCommand(), a.showCommand(),
+		a.createCommand(), a.deleteCommand(), a.updateCommand(), a.renameCommand(), a.resizeCommand(),
+		a.chmodCommand(), a.chownCommand(), a.chgrpCommand(), a.lockCommand(), a.unlockCommand(), a.enableCommand(), a.disableCommand(),
 		a.doctorCommand(), a.explainCommand(), a.resumeCommand(), a.abortCommand(), a.recoverCommand(), a.historyCommand())
+	root.SetFlagErrorFunc(flagError)
+	for _, cmd := range append([]*cobra.Command{root}, root.Commands()...) {
+		cmd.Version = onevolume.Version
+		cmd.SetVersionTemplate("onevolume {{.Version}}\nLicensed under the Apache License, Version 2.0\n")
+		cmd.Flags().BoolP("version", "V", false, "print the version")
+		if cmd != root {
+			_ = cmd.Flags().MarkHidden("version") // there is such a flag
+		}
+	}
 	return root
+}
+
+// notFound is the error of a command that there is not.
+func notFound(root *cobra.Command, name string) error {
+	e := onevolume.Errorf(onevolume.Invalid, "Command '%s' not found", name)
+	if root.SuggestionsMinimumDistance == 0 {
+		root.SuggestionsMinimumDistance = 2
+	}
+	if near := root.SuggestionsFor(name); len(near) > 0 {
+		return e.WithHint("did you mean %s?", strings.Join(near, " or "))
+	}
+	return e.WithHint("onevolume --help lists the commands")
+}
+
+// flagError says of a wrong option what OpenNebula's tools do (Ruby's
+// optparse).
+func flagError(_ *cobra.Command, err error) error {
+	var (
+		unknown *pflag.NotExistError
+		missing *pflag.ValueRequiredError
+		wrong   *pflag.InvalidValueError
+	)
+	dashed := func(name string) string {
+		if len(name) == 1 {
+			return "-" + name
+		}
+		return "--" + name
+	}
+	switch {
+	case errors.As(err, &unknown):
+		return onevolume.Errorf(onevolume.Invalid, "invalid option: %s", dashed(unknown.GetSpecifiedName()))
+	case errors.As(err, &missing):
+		return onevolume.Errorf(onevolume.Invalid, "missing argument: %s", dashed(missing.GetSpecifiedName()))
+	case errors.As(err, &wrong):
+		return onevolume.Errorf(onevolume.Invalid, "invalid argument: --%s %s", wrong.GetFlag().Name, wrong.GetValue())
+	}
+	return err
 }
 
 // open makes the session, asking for what is missing.
@@ -173,13 +248,31 @@ func (a *App) say(format string, args ...any) {
 	}
 }
 
-// arguments is a check of a command's arguments in OpenNebula's words.
+// arguments is a check of a command's arguments in the words of OpenNebula's
+// tools. Those that may be left out stand in brackets, and last.
 func arguments(names ...string) cobra.PositionalArgs {
-	return func(c *cobra.Command, args []string) error {
-		if len(args) == len(names) {
-			return nil
+	need := 0
+	var usage []string
+	for _, name := range names {
+		if optional, ok := strings.CutPrefix(name, "["); ok {
+			usage = append(usage, "[<"+strings.TrimSuffix(optional, "]")+">]")
+			continue
 		}
-		return fmt.Errorf("Command %s requires %d parameters to run: <%s>. Try: onevolume %s --help",
-			c.Name(), len(names), strings.Join(names, "> <"), c.Name())
+		need++
+		usage = append(usage, "<"+name+">")
+	}
+	should := strings.Join(usage, " ")
+	return func(c *cobra.Command, args []string) error {
+		switch {
+		case len(args) < need && need == 1:
+			return onevolume.Errorf(onevolume.Invalid, "Command %s requires one parameter to run", c.Name()).WithHint("onevolume %s %s", c.Name(), should)
+		case len(args) < need:
+			return onevolume.Errorf(onevolume.Invalid, "Command %s requires %d parameters to run.", c.Name(), len(names)).WithHint("onevolume %s %s", c.Name(), should)
+		case len(args) > len(names) && len(names) == 0:
+			return onevolume.Errorf(onevolume.Invalid, "Wrong number of arguments\nNo argument is required")
+		case len(args) > len(names):
+			return onevolume.Errorf(onevolume.Invalid, "Wrong number of arguments\nThe arguments should be: %s", should)
+		}
+		return nil
 	}
 }

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"io"
 	"os"
 	"strings"
 
@@ -42,11 +41,11 @@ func (a *App) createCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create [<file>]",
 		Short: "Register a logical unit of an iSCSI target as a volume",
-		Long: "Takes the volume's template from a file, from standard input (-), or from options:\n\n" +
+		Long: "Takes the volume's template from a file, from standard input, or from options:\n\n" +
 			"  NAME = \"disk1\"\n  IQN = \"iqn.2026-11.org.example:disk1\"\n  LUN = 0\n  PORTALS = \"10.0.0.1:3260\"\n  SIZE = \"64G\"\n\n" +
 			"The logical unit itself is not touched.",
 		Example: "  onevolume create --name disk1 --iqn iqn.2026-11.org.example:disk1 --portal 10.0.0.1 --size 64G",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    arguments("[file]"),
 		RunE:    c.run,
 	}
 	f := cmd.Flags()
@@ -75,8 +74,34 @@ func (c *create) run(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// template is the text of the file, or one made of the options.
+// template is the text of the file, of standard input, or one made of the
+// options.
 func (c *create) template(cmd *cobra.Command, args []string) (string, error) {
+	made, err := c.fromOptions()
+	if err != nil {
+		return "", err
+	}
+	if len(args) == 1 && made == "" {
+		return c.readText(args[0])
+	}
+	if len(args) == 1 || made != "" && c.Piped != nil && c.Piped() == SomethingPiped {
+		return "", onevolume.Errorf(onevolume.Invalid,
+			"You cannot pass template on STDIN and use template creation options, conflicting options: %s.", strings.Join(c.used(cmd), ", ")).
+			WithHint("a template comes from a file, from standard input, or from options; give one of them")
+	}
+	if made != "" {
+		return made, nil
+	}
+	text, err := c.piped()
+	if err == nil && text == "" {
+		err = onevolume.Errorf(onevolume.Invalid, "neither a template file nor options are given, and nothing is on standard input").
+			WithHint("try: onevolume create --help")
+	}
+	return text, err
+}
+
+// fromOptions is the template that the options make; empty without any.
+func (c *create) fromOptions() (string, error) {
 	var lines []string
 	for _, o := range c.attributes {
 		if o.value != "" {
@@ -95,46 +120,16 @@ func (c *create) template(cmd *cobra.Command, args []string) (string, error) {
 		}
 		lines = append(lines, secret.attribute+" = "+quoteAttribute(strings.TrimRight(string(text), "\r\n")))
 	}
-	switch {
-	case len(args) == 0 && len(lines) == 0:
-		return "", onevolume.Errorf(onevolume.Invalid, "neither a template file nor options are given").
-			WithHint("try: onevolume create --help")
-	case len(args) == 0:
-		return strings.Join(lines, "\n"), nil
-	case len(lines) > 0:
-		var used []string
-		cmd.Flags().Visit(func(f *pflag.Flag) {
-			if cmd.InheritedFlags().Lookup(f.Name) == nil {
-				used = append(used, "--"+f.Name)
-			}
-		})
-		return "", onevolume.Errorf(onevolume.Invalid,
-			"You cannot pass a template file and use template creation options, conflicting options: %s", strings.Join(used, ", "))
-	}
-	return c.readText(args[0])
+	return strings.Join(lines, "\n"), nil
 }
 
-// maxText is the largest template or document read from a file: the daemon
-// takes calls of 1 MiB.
-const maxText = 1 << 20
-
-// readText reads a file, or standard input when it is named -.
-func (a *App) readText(name string) (string, error) {
-	in := a.In
-	if name != "-" {
-		f, err := os.Open(name)
-		if err != nil {
-			return "", err
+// used are the creation options that were given.
+func (c *create) used(cmd *cobra.Command) []string {
+	var names []string
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if cmd.InheritedFlags().Lookup(f.Name) == nil {
+			names = append(names, f.Name)
 		}
-		defer f.Close()
-		in = f
-	}
-	text, err := io.ReadAll(io.LimitReader(in, maxText+1))
-	if err != nil {
-		return "", fmt.Errorf("reading %s: %w", name, err)
-	}
-	if len(text) > maxText {
-		return "", onevolume.Errorf(onevolume.Invalid, "%s is larger than %d bytes", name, maxText)
-	}
-	return string(text), nil
+	})
+	return names
 }

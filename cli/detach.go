@@ -23,15 +23,15 @@ type detach struct {
 func (a *App) detachCommand() *cobra.Command {
 	c := &detach{App: a}
 	cmd := &cobra.Command{
-		Use:   "detach <vm_id> <volume_id>",
+		Use:   "detach <vmid> <volumeid>",
 		Short: "Detach a volume from a VM and wipe it",
 		Long: "Asks, unplugs the volume and waits until the guest has let go of it, overwrites it with zeroes and reads them\n" +
 			"back, logs the host out, and frees the volume for others. With --no-format the data stays, and so does the owner.",
 		Example: "  onevolume detach 17 3\n  onevolume detach 17 disk1 --no-format --yes",
-		Args:    arguments("vm_id", "volume_id"),
+		Args:    arguments("vmid", oneVolume),
 		RunE:    c.run,
 
-		ValidArgsFunction: a.completeAt(1, volumeNames),
+		ValidArgsFunction: a.completeAt(1, volumeRefs),
 	}
 	f := cmd.Flags()
 	f.BoolVarP(&c.yes, "yes", "y", false, "do not ask")
@@ -45,10 +45,6 @@ func (a *App) detachCommand() *cobra.Command {
 
 func (c *detach) run(cmd *cobra.Command, args []string) error {
 	ctx, start := cmd.Context(), time.Now()
-	id, err := vmID(args[0])
-	if err != nil {
-		return err
-	}
 	if c.noFormat {
 		c.format = "none"
 	}
@@ -62,6 +58,10 @@ func (c *detach) run(cmd *cobra.Command, args []string) error {
 		}
 	}
 	s, err := c.open()
+	if err != nil {
+		return err
+	}
+	id, err := s.Cloud.VMID(ctx, args[0])
 	if err != nil {
 		return err
 	}

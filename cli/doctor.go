@@ -41,7 +41,7 @@ func (a *App) doctorCommand() *cobra.Command {
 			"and nothing dangerous is left.\n\n" +
 			"The exit status is 0 when nothing differs (any more), 1 when something does, 255 when it could not be told.",
 		Example: "  onevolume doctor\n  onevolume doctor --host host01 --fix",
-		Args:    cobra.NoArgs,
+		Args:    arguments(),
 		RunE:    c.run,
 	}
 	f := cmd.Flags()

@@ -22,13 +22,13 @@ type explain struct {
 func (a *App) explainCommand() *cobra.Command {
 	c := &explain{App: a}
 	cmd := &cobra.Command{
-		Use:   "explain <operation>|<volume>",
+		Use:   "explain <operation|volumeid>",
 		Short: "Tell the story of an operation: each step, each command on the host, and what to do now",
 		Long: "A number is the id of an operation. A volume is given by name, or by --volume as id or name: its newest\n" +
 			"operation is told then, or every one with --all. Commands on hosts are shown to oneadmin's group.\n" +
 			"Secrets are masked. Nothing is cut off; on a terminal long lines are folded.",
 		Example: "  onevolume explain 12\n  onevolume explain disk1\n  onevolume explain --volume 3 --all",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    arguments("[operation|volumeid]"),
 		RunE:    c.run,
 
 		ValidArgsFunction: a.complete(volumeNames),
@@ -37,7 +37,7 @@ func (a *App) explainCommand() *cobra.Command {
 	f.StringVar(&c.volume, "volume", "", "id or name of a volume")
 	f.BoolVar(&c.all, "all", false, "every operation of the volume that the history knows, the oldest first")
 	f.BoolVarP(&c.json, "json", "j", false, "print JSON")
-	a.completeFlag(cmd, "volume", volumeNames)
+	a.completeFlag(cmd, "volume", volumeRefs)
 	return cmd
 }
 

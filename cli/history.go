@@ -10,41 +10,42 @@ import (
 	"github.com/spf13/cobra"
 
 	"onevolume"
+	"onevolume/cli/document"
 )
 
 // history is `onevolume history`.
 type history struct {
 	*App
-	volume, by     string
-	vm, last       int
+	volume, vm, by string
+	last           int
 	csv, json, xml bool
 }
 
 func (a *App) historyCommand() *cobra.Command {
 	c := &history{App: a}
 	cmd := &cobra.Command{
-		Use:   "history [<volume> | volume <volume> | vm <vm_id> | user <user>]",
+		Use:   "history [<volumeid> | volume <volumeid> | vm <vmid> | user <userid>]",
 		Short: "List who asked for what, when, from where, and what came of it",
 		Long: "Newest first: every change that was asked for, those that were refused too, and what onevolumed did by itself.\n" +
 			"Administrators see everything, others what they asked for and what was done to volumes they may manage.\n" +
 			"Nothing is ever taken off the list. FROM is the address that the call came from (a proxy's, behind one) or the\n" +
 			"process that acted by itself. The table shortens long texts; --csv, -j and -x have them whole.",
 		Example: "  onevolume history\n  onevolume history disk1\n  onevolume history vm 17 --last 10\n  onevolume history user alice --csv",
-		Args:    cobra.MaximumNArgs(2),
+		Args:    arguments("[volumeid|volume|vm|user]", "[id]"),
 		RunE:    c.run,
 
-		ValidArgsFunction: a.complete(volumeNames),
+		ValidArgsFunction: a.complete(volumeRefs),
 	}
 	f := cmd.Flags()
 	f.StringVar(&c.volume, "volume", "", "of the volume with this id or name")
-	f.IntVar(&c.vm, "vm", int(onevolume.NoVM), "of the VM with this id")
+	f.StringVar(&c.vm, "vm", "", "of the VM with this id or name")
 	f.StringVar(&c.by, "by", "", "asked by the user with this id or name (--user says who you are)")
 	f.IntVarP(&c.last, "last", "n", 50, "so many, the newest; 0 for all")
 	f.BoolVar(&c.csv, "csv", false, "print CSV")
 	f.BoolVarP(&c.json, "json", "j", false, "print JSON")
 	f.BoolVarP(&c.xml, "xml", "x", false, "print the pool's XML document, of 1000 at most")
 	cmd.MarkFlagsMutuallyExclusive("csv", "json", "xml")
-	a.completeFlag(cmd, "volume", volumeNames)
+	a.completeFlag(cmd, "volume", volumeRefs)
 	return cmd
 }
 
@@ -67,12 +68,10 @@ func (c *history) take(args []string) error {
 		}
 		c.volume = ref
 	case "vm":
-		if c.vm != int(onevolume.NoVM) {
+		if c.vm != "" {
 			return twice
 		}
-		id, err := vmID(ref)
-		c.vm = int(id)
-		return err
+		c.vm = ref
 	case "user":
 		if c.by != "" {
 			return twice
@@ -96,9 +95,14 @@ func (c *history) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	h := onevolume.History{Volume: onevolume.NoVolume, VM: onevolume.VMID(c.vm), UID: -1}
+	h := onevolume.History{Volume: onevolume.NoVolume, VM: onevolume.NoVM, UID: -1}
 	if c.volume != "" {
 		if h.Volume, err = s.volume(ctx, c.volume); err != nil {
+			return err
+		}
+	}
+	if c.vm != "" {
+		if h.VM, err = s.Cloud.VMID(ctx, c.vm); err != nil {
 			return err
 		}
 	}
@@ -110,10 +114,14 @@ func (c *history) run(cmd *cobra.Command, args []string) error {
 	if c.xml {
 		h.Limit = c.last
 		text, err := s.Daemon.HistoryXML(ctx, h)
-		if err == nil {
-			fmt.Fprintln(c.Out, text)
+		if err != nil {
+			return err
 		}
-		return err
+		deeds, err := document.Parse(text)
+		if err != nil {
+			return err
+		}
+		return unlessClosed(deeds.XML(c.Out))
 	}
 	deeds, err := s.deeds(ctx, h, c.last)
 	if err != nil {

@@ -41,7 +41,7 @@ func TestHistory(t *testing.T) {
 		args string
 		want int
 	}{
-		{"disk2", 7}, {"0", 7}, {"volume disk2", 7}, {"--volume 0", 7}, {"vm 17", 4}, {"--vm 17", 4}, {"vm 18", 0}, {"user alice", 3}, {"user 5", 3},
+		{"disk2", 7}, {"0", 7}, {"volume disk2", 7}, {"--volume 0", 7}, {"vm 17", 4}, {"vm web", 4}, {"--vm 17", 4}, {"vm 18", 0}, {"user alice", 3}, {"user 5", 3},
 		{"--by alice", 3}, {"disk2 --by alice", 2}, {"-n 3", 3}, {"--last 0", 8}, {"vm 17 --by oneadmin -n 1", 1},
 	} {
 		if got := lines(w.ok(append([]string{"history"}, strings.Fields(c.args)...)...)); len(got) != c.want {
@@ -49,7 +49,7 @@ func TestHistory(t *testing.T) {
 		}
 	}
 	for args, word := range map[string]string{
-		"nosuch": "VOLUME named nosuch not found", "vm web": "not the number of a VM", "user nobody": "No USER named nobody has asked for anything",
+		"nosuch": "VOLUME named nosuch not found", "vm nosuch": "VM named nosuch not found.", "user nobody": "No USER named nobody has asked for anything",
 		"disk disk2": `history of what? "disk"`, "disk2 --volume 0": "the volume is given twice", "vm 17 --vm 17": "the vm is given twice",
 		"user 5 --by 5": "the user is given twice", "-n -1": "must be 0 or more", "--csv -j": "none of the others can be",
 	} {
@@ -82,7 +82,7 @@ func TestHistoryForPrograms(t *testing.T) {
 	if len(d) != 13 || d["ACTION"] != "rename" || d["UNAME"] != "oneadmin" || d["VM_ID"] != "-1" || d["VOLUME_ID"] != "0" || d["FROM"] != "127.0.0.1" {
 		t.Errorf("%v", d)
 	}
-	if got := w.ok("history", "-x", "-n", "1").out; !strings.HasPrefix(got, "<DEED_POOL><DEED><ID>2</ID>") || strings.Count(got, "<DEED>") != 1 {
+	if got := w.ok("history", "-x", "-n", "1").out; !strings.HasPrefix(got, "<DEED_POOL>\n  <DEED>\n    <ID>2</ID>\n") || strings.Count(got, "<DEED>") != 1 {
 		t.Error(got)
 	}
 	// The table is cut where the terminal ends, and shows it.

@@ -1,107 +1,98 @@
 package cli
 
 import (
-	"encoding/csv"
+	"context"
 	"encoding/json"
 	"fmt"
-	"strconv"
-	"strings"
+	"io"
+	"iter"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"onevolume"
+	"onevolume/cli/table"
 )
 
 // list is `onevolume list`.
 type list struct {
 	*App
-	xml, json, csv bool
-}
-
-// column is one of the table: a cell is padded to the width and cut at it,
-// unless it grows with its longest value.
-type column struct {
-	name  string
-	width int
-	left  bool
-	grows bool
-	cell  func(v *onevolume.Volume) string
-}
-
-// columns are laid out as oneimage's.
-func columns() []column {
-	return []column{
-		{"ID", 4, false, true, func(v *onevolume.Volume) string { return strconv.Itoa(int(v.ID)) }},
-		{"USER", 8, true, false, func(v *onevolume.Volume) string { return v.Owner.User }},
-		{"GROUP", 8, true, false, func(v *onevolume.Volume) string { return v.Owner.Group }},
-		{"NAME", 15, true, true, func(v *onevolume.Volume) string { return v.Name }},
-		{"ARRAY", 8, true, false, func(v *onevolume.Volume) string { return v.Array }},
-		{"SIZE", 7, false, false, func(v *onevolume.Volume) string { return v.Size.String() }},
-		{"STAT", 4, true, false, func(v *onevolume.Volume) string { return v.State.Short() }},
-		{"VM", 5, false, true, func(v *onevolume.Volume) string { return vmText(v.Attachment.VM) }},
-		{"HOST", 10, true, true, func(v *onevolume.Volume) string { return v.Attachment.Host }},
-	}
-}
-
-func vmText(id onevolume.VMID) string {
-	if id == onevolume.NoVM {
-		return "-"
-	}
-	return strconv.Itoa(int(id))
+	tableFlags
+	format
 }
 
 func (a *App) listCommand() *cobra.Command {
 	c := &list{App: a}
 	cmd := &cobra.Command{
-		Use:   "list [<filter>]",
-		Short: "List volumes, newest first",
-		Long:  "The filter is a (all that you may use, the default), m (mine), g (my group's), or the id of a user.",
-		Args:  cobra.MaximumNArgs(1),
-		RunE:  c.run,
+		Use:   "list [<filterflag>]",
+		Short: "List volumes, the newest first",
+		Long: filterHelp + "\n\nOn a terminal a long list goes to the program that ONE_PAGER names (more).\n" +
+			"The columns are laid out in /etc/one/cli/onevolume.yaml, or ~/.one/cli/onevolume.yaml instead.",
+		Example: "  onevolume list mine -l ID,NAME,SIZE,IQN\n  onevolume list -f 'STAT=rdy,SIZE>=64G' --csv",
+		Args:    arguments("[filterflag]"),
+		RunE:    c.run,
+
+		ValidArgsFunction: a.complete(words("all", "mine", "group")),
 	}
-	f := cmd.Flags()
-	f.BoolVarP(&c.xml, "xml", "x", false, "print the pool's XML document")
-	f.BoolVarP(&c.json, "json", "j", false, "print JSON")
-	f.BoolVar(&c.csv, "csv", false, "print CSV")
-	cmd.MarkFlagsMutuallyExclusive("xml", "json", "csv")
+	c.add(cmd)
+	cmd.Flags().BoolVar(&c.noPager, "no-pager", false, "do not use a pager")
+	c.flags(cmd, "csv")
 	return cmd
 }
 
-func (c *list) run(cmd *cobra.Command, args []string) error {
-	flag := -2
-	if len(args) == 1 {
-		var err error
-		if flag, err = filterFlag(args[0]); err != nil {
-			return err
+const filterHelp = `The filterflag is
+  a, all            all volumes that you may use (the default)
+  m, mine           your own
+  g, group          your own and those of your groups
+  G, primary group  those of your primary group
+  uid, user         those of that user`
+
+// table makes the table, or describes its columns if that is asked for.
+func (c *tableFlags) table(a *App) (*table.Table[onevolume.Volume], error) {
+	file, err := table.ReadFile(a.ColumnFiles...)
+	if err != nil {
+		return nil, err
+	}
+	t, err := table.New(volumeColumns(c.numeric), standardColumns(), file, a.env("ONE_LISTCONF"), c.options())
+	if err != nil {
+		return nil, err
+	}
+	if c.describe {
+		for _, line := range t.Describe() {
+			fmt.Fprintln(a.Out, line)
 		}
+	}
+	return t, nil
+}
+
+func (c *list) run(cmd *cobra.Command, args []string) error {
+	ctx := cmd.Context()
+	t, err := c.table(c.App)
+	if err != nil || c.describe {
+		return err
 	}
 	s, err := c.open()
 	if err != nil {
 		return err
 	}
-	if c.xml {
-		text, err := s.Daemon.PoolXML(cmd.Context(), flag, -1, -1)
-		if err == nil {
-			fmt.Fprintln(c.Out, text)
-		}
-		return err
-	}
-	health := func() (h onevolume.Health, ok bool) { return }
-	if !c.json && !c.csv {
-		health = askHealth(cmd.Context(), s)
-	}
-	volumes, err := s.Daemon.Pool(cmd.Context(), flag, -1, -1)
+	flag, err := s.filterFlag(ctx, args)
 	if err != nil {
 		return err
 	}
-	switch {
-	case c.json:
-		return c.printJSON(poolJSON(volumes))
-	case c.csv:
-		return c.printCSV(volumes)
+	if c.wanted() {
+		pool, err := s.pool(ctx, flag, c.pageSize())
+		if err != nil {
+			return err
+		}
+		return c.print(c.App, pool, !c.noPager)
 	}
-	c.printTable(volumes)
+	health := func() (h onevolume.Health, ok bool) { return }
+	if !c.CSV {
+		health = askHealth(ctx, s)
+	}
+	if err := c.printTable(ctx, s, t, flag); err != nil {
+		return err
+	}
 	if h, ok := health(); ok {
 		for _, line := range footer(h, time.Now()) {
 			fmt.Fprintln(c.Err, line)
@@ -110,91 +101,56 @@ func (c *list) run(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
+// printTable prints the table: at once where nobody leafs through it, else page
+// by page.
+func (c *list) printTable(ctx context.Context, s *Session, t *table.Table[onevolume.Volume], flag int) error {
+	screen, rows := c.screen(), c.rows()
+	if rows < 3 || c.noPager {
+		all, err := s.volumes(ctx, flag, c.pageSize())
+		if err != nil {
+			return err
+		}
+		return unlessClosed(t.Print(c.Out, screen, all, true))
+	}
+	next, stop := iter.Pull2(s.pages(ctx, flag, rows-1, c.pageSize()))
+	defer stop()
+	first, err, _ := next()
+	if err != nil {
+		return err
+	}
+	if len(first) < rows-1 {
+		return unlessClosed(t.Print(c.Out, screen, first, true))
+	}
+	screen.Terminal = false // a pager need not know colours
+	return c.paged(func(w io.Writer) error {
+		for list, head := first, true; ; head = false {
+			if err := t.Print(w, screen, list, head); err != nil {
+				return err
+			}
+			var more bool
+			if list, err, more = next(); err != nil || !more {
+				return err
+			}
+		}
+	})
+}
+
 // filterFlag reads oned's filter as people write it.
-func filterFlag(s string) (int, error) {
-	switch s {
+func (s *Session) filterFlag(ctx context.Context, args []string) (int, error) {
+	if len(args) == 0 {
+		return -2, nil
+	}
+	switch args[0] {
 	case "a", "all":
 		return -2, nil
 	case "m", "mine":
 		return -3, nil
 	case "g", "group":
 		return -1, nil
-	case "G":
+	case "G", "primary group":
 		return -4, nil
 	}
-	if n, err := strconv.Atoi(s); err == nil && n >= 0 {
-		return n, nil
-	}
-	return 0, onevolume.Errorf(onevolume.Invalid, "filter %q: must be a, m, g, G or the id of a user", s)
-}
-
-func (c *list) printTable(volumes []onevolume.Volume) {
-	cols := columns()
-	for i := range cols {
-		for j := range volumes {
-			if n := len([]rune(cols[i].cell(&volumes[j]))); cols[i].grows && n > cols[i].width {
-				cols[i].width = n
-			}
-		}
-	}
-	row := func(cell func(column) string) string {
-		words := make([]string, len(cols))
-		for i, col := range cols {
-			align := ""
-			if col.left {
-				align = "-"
-			}
-			words[i] = fmt.Sprintf("%"+align+"*.*s", col.width, col.width, cell(col))
-		}
-		return strings.Join(words, " ")
-	}
-	fmt.Fprintln(c.Out, row(func(col column) string { return col.name }))
-	for i := range volumes {
-		fmt.Fprintln(c.Out, strings.TrimRight(row(func(col column) string { return col.cell(&volumes[i]) }), " "))
-	}
-}
-
-func (c *list) printCSV(volumes []onevolume.Volume) error {
-	w, cols := csv.NewWriter(c.Out), columns()
-	record := make([]string, len(cols))
-	for i, col := range cols {
-		record[i] = col.name
-	}
-	if err := w.Write(record); err != nil {
-		return err
-	}
-	for j := range volumes {
-		for i, col := range cols {
-			record[i] = col.cell(&volumes[j])
-		}
-		if err := w.Write(record); err != nil {
-			return err
-		}
-	}
-	w.Flush()
-	return w.Error()
-}
-
-// volumeJSON is a volume in JSON: every value a string, named as in the XML
-// document, as OpenNebula's tools print.
-func volumeJSON(v *onevolume.Volume) map[string]any {
-	return map[string]any{
-		"ID": strconv.Itoa(int(v.ID)), "NAME": v.Name, "UID": strconv.Itoa(v.Owner.UID), "GID": strconv.Itoa(v.Owner.GID),
-		"UNAME": v.Owner.User, "GNAME": v.Owner.Group, "STATUS": string(v.State), "REASON": v.Reason,
-		"SIZE": strconv.FormatInt(v.Size.MB(), 10), "SIZE_BYTES": strconv.FormatInt(int64(v.Size), 10),
-		"IQN": string(v.Target.IQN), "LUN": strconv.Itoa(int(v.Target.LUN)), "PORTALS": onevolume.JoinPortals(v.Target.Portals),
-		"ARRAY": v.Array, "UNIT_SERIAL": v.Identity.Serial, "WWID": v.Identity.WWID, "VM_ID": strconv.Itoa(int(v.Attachment.VM)),
-		"HOST": v.Attachment.Host, "DEVICE": v.Attachment.Device, "SERIAL": v.Attachment.Serial,
-		"REGTIME": strconv.FormatInt(v.Registered.Unix(), 10), "OPERATION": strconv.Itoa(v.Operation), "TEMPLATE": v.Attributes,
-	}
-}
-
-func poolJSON(volumes []onevolume.Volume) any {
-	all := make([]any, len(volumes))
-	for i := range volumes {
-		all[i] = volumeJSON(&volumes[i])
-	}
-	return map[string]any{"VOLUME_POOL": map[string]any{"VOLUME": all}}
+	return s.Cloud.UserID(ctx, args[0])
 }
 
 func (a *App) printJSON(v any) error {

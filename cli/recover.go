@@ -21,7 +21,7 @@ type recovery struct {
 func (a *App) recoverCommand() *cobra.Command {
 	c := &recovery{App: a}
 	cmd := &cobra.Command{
-		Use:   "recover --status available|retained|attached|error <volume>",
+		Use:   "recover --status available|retained|attached|error <volumeid>",
 		Short: "Write into the inventory what is true of a volume: the last resort",
 		Long: "Changes the inventory alone. It touches no host and no array: it plugs and unplugs nothing, logs nobody in or\n" +
 			"out, and wipes nothing. It is for a volume whose state nothing else puts right, by somebody who has seen on the\n" +
@@ -32,10 +32,10 @@ func (a *App) recoverCommand() *cobra.Command {
 			"  error      nobody gets it until somebody has looked at it; needs --reason",
 		Example: "  onevolume recover --status retained disk1 --reason 'host01 was reinstalled'\n" +
 			"  onevolume recover --status attached --vm 17 --host host01 --device sdiv disk1",
-		Args: arguments("volume"),
+		Args: arguments(oneVolume),
 		RunE: c.run,
 
-		ValidArgsFunction: a.complete(volumeNames),
+		ValidArgsFunction: a.complete(volumeRefs),
 	}
 	f := cmd.Flags()
 	f.StringVar(&c.status, "status", "", "what is true: available, retained, attached or error")

@@ -7,39 +7,10 @@ import (
 	"onevolume"
 )
 
-// volume turns an id or a name into an id, with oned's messages when there
-// is none of that name, or several.
+// volume turns an id or a name into an id, with the messages of OpenNebula's
+// tools when there is none of that name, or several.
 func (s *Session) volume(ctx context.Context, ref string) (onevolume.VolumeID, error) {
-	if n, err := strconv.Atoi(ref); err == nil && n >= 0 {
-		return onevolume.VolumeID(n), nil
-	}
-	list, err := s.Daemon.Pool(ctx, -2, -1, -1)
-	if err != nil {
-		return 0, err
-	}
-	id, found := onevolume.VolumeID(0), 0
-	for i := range list {
-		if list[i].Name == ref {
-			id = list[i].ID
-			found++
-		}
-	}
-	switch found {
-	case 1:
-		return id, nil
-	case 0:
-		return 0, onevolume.Errorf(onevolume.NotFound, "VOLUME named %s not found.", ref)
-	}
-	return 0, onevolume.Errorf(onevolume.Invalid, "There are multiple VOLUMEs with name %s.", ref)
-}
-
-// vmID reads the id of a VM.
-func vmID(s string) (onevolume.VMID, error) {
-	n, err := strconv.Atoi(s)
-	if err != nil || n < 0 {
-		return 0, onevolume.Errorf(onevolume.Invalid, "vm_id %q: not the number of a VM", s).WithHint("see onevm list")
-	}
-	return onevolume.VMID(n), nil
+	return s.Daemon.VolumeID(ctx, ref)
 }
 
 // operationID reads the id of an operation.

@@ -21,7 +21,7 @@ func TestResumeAttach(t *testing.T) {
 	w.fails([]string{"Operation 1 is DONE"}, "abort", "1", "--yes")
 	w.fails([]string{"Error getting operation [9]."}, "resume", "9")
 	w.fails([]string{`operation "disk1": not the number of an operation`, "Hint: onevolume show names"}, "resume", "disk1")
-	w.fails([]string{"requires 1 parameters to run: <operation>"}, "resume")
+	w.fails([]string{"Command resume requires one parameter to run", "Hint: onevolume resume <operation>"}, "resume")
 }
 
 // abort takes things back, and so it asks.

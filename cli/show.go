@@ -4,32 +4,32 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"onevolume"
+	"onevolume/cli/document"
+	"onevolume/cli/table"
 )
 
 // show is `onevolume show`.
 type show struct {
 	*App
-	xml, json bool
+	format
 }
 
 func (a *App) showCommand() *cobra.Command {
 	c := &show{App: a}
 	cmd := &cobra.Command{
-		Use:   "show <volume_id>",
+		Use:   "show <volumeid>",
 		Short: "Show a volume",
-		Args:  arguments("volume_id"),
+		Args:  arguments(oneVolume),
 		RunE:  c.run,
 
-		ValidArgsFunction: a.complete(volumeNames),
+		ValidArgsFunction: a.complete(volumeRefs),
 	}
-	f := cmd.Flags()
-	f.BoolVarP(&c.xml, "xml", "x", false, "print the XML document")
-	f.BoolVarP(&c.json, "json", "j", false, "print JSON")
-	cmd.MarkFlagsMutuallyExclusive("xml", "json")
+	c.flags(cmd)
 	return cmd
 }
 
@@ -43,21 +43,22 @@ func (c *show) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	if c.xml {
+	if c.wanted() {
 		text, err := s.Daemon.InfoXML(ctx, id)
-		if err == nil {
-			fmt.Fprintln(c.Out, text)
+		if err != nil {
+			return err
 		}
-		return err
+		volume, err := document.Parse(text)
+		if err != nil {
+			return err
+		}
+		return c.format.print(c.App, volume, false)
 	}
 	v, err := s.Daemon.Info(ctx, id)
 	if err != nil {
 		return err
 	}
-	if c.json {
-		return c.printJSON(map[string]any{"VOLUME": volumeJSON(&v)})
-	}
-	c.print(&v)
+	c.describe(&v)
 	if v.Operation > 0 && (v.State.Moving() || v.State == onevolume.Failed) {
 		op, _, err := s.Daemon.Operation(ctx, v.Operation)
 		if err == nil {
@@ -71,13 +72,17 @@ func (c *show) line(name, format string, args ...any) {
 	fmt.Fprintf(c.Out, "%-15s: %s\n", name, fmt.Sprintf(format, args...))
 }
 
-func (c *show) print(v *onevolume.Volume) {
-	fmt.Fprintf(c.Out, "VOLUME %d INFORMATION\n", v.ID)
+func (c *show) describe(v *onevolume.Volume) {
+	c.head(fmt.Sprintf("VOLUME %d INFORMATION", v.ID), true)
 	c.line("ID", "%d", v.ID)
 	c.line("NAME", "%s", v.Name)
 	c.line("USER", "%s", v.Owner.User)
 	c.line("GROUP", "%s", v.Owner.Group)
+	c.line("LOCK", "%s", v.Lock.Level)
 	c.line("STATE", "%s", v.State)
+	if v.Disabled {
+		c.line("ENABLED", "No")
+	}
 	if v.Reason != "" {
 		c.line("REASON", "%s", oneLine(v.Reason))
 	}
@@ -92,30 +97,56 @@ func (c *show) print(v *onevolume.Volume) {
 	c.line("REGISTER TIME", "%s", when(v.Registered))
 	c.line("LAST MODIFIED", "%s", when(v.Modified))
 	if v.Attachment.VM != onevolume.NoVM {
-		fmt.Fprintln(c.Out, "\nATTACHMENT")
+		c.section("ATTACHMENT")
 		c.line("VM", "%d", v.Attachment.VM)
 		c.line("HOST", "%s", orDash(v.Attachment.Host))
 		c.line("DEVICE", "%s", orDash(v.Attachment.Device))
 		c.line("SERIAL", "%s", orDash(v.Attachment.Serial))
 		c.line("SOURCE", "%s", orDash(v.Attachment.Source))
 	}
-	fmt.Fprintln(c.Out, "\nPERMISSIONS")
+	c.section("PERMISSIONS")
 	p := v.Permissions.String()
 	c.line("OWNER", "%s", p[0:3])
 	c.line("GROUP", "%s", p[4:7])
 	c.line("OTHER", "%s", p[8:11])
 	if len(v.Attributes) > 0 {
-		fmt.Fprintln(c.Out, "\nVOLUME TEMPLATE")
-		for _, k := range slices.Sorted(maps.Keys(v.Attributes)) {
-			fmt.Fprintf(c.Out, "%s=%s\n", k, quoteAttribute(v.Attributes[k]))
+		c.section("VOLUME TEMPLATE")
+		for _, line := range attributeLines(v) {
+			fmt.Fprint(c.Out, line)
 		}
 	}
+}
+
+// attributeLines are a volume's attributes as a template has them.
+func attributeLines(v *onevolume.Volume) []string {
+	var lines []string
+	for _, k := range slices.Sorted(maps.Keys(v.Attributes)) {
+		lines = append(lines, k+"="+quoteAttribute(v.Attributes[k])+"\n")
+	}
+	return lines
+}
+
+// headWidth is how far a header is underlined on a terminal.
+const headWidth = 80
+
+// head prints the header of a document, as tables have theirs.
+func (c *show) head(text string, under bool) {
+	s := c.screen()
+	if s.Terminal {
+		text += strings.Repeat(" ", max(headWidth-len(text), 0))
+	}
+	fmt.Fprintln(c.Out, table.Head(s, text, under))
+}
+
+func (c *show) section(text string) {
+	fmt.Fprintln(c.Out)
+	c.head(text, false)
 }
 
 // printOperation says who moves the volume now, or what went wrong and what
 // to do.
 func (c *show) printOperation(v *onevolume.Volume, op onevolume.Operation) {
-	fmt.Fprintln(c.Out, "\nOPERATION")
+	c.section("OPERATION")
 	c.line("ID", "%d", op.ID)
 	c.line("KIND", "%s", op.Kind)
 	c.line("STATUS", "%s", op.Status)
@@ -128,7 +159,7 @@ func (c *show) printOperation(v *onevolume.Volume, op onevolume.Operation) {
 	if op.Status != onevolume.Parked || v.State != onevolume.Failed {
 		return
 	}
-	fmt.Fprintln(c.Out, "\nWAYS OUT, FOR AN ADMINISTRATOR")
+	c.section("WAYS OUT, FOR AN ADMINISTRATOR")
 	explain := [2]string{fmt.Sprintf("onevolume explain %d", op.ID), "shows each step, and what failed"}
 	c.ways(append([][2]string{explain}, waysOut(op)...))
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -51,6 +52,31 @@ func (c callers) Authenticate(_ context.Context, session string) (onevolume.Call
 type cloud struct{ who onevolume.Caller }
 
 func (c cloud) WhoAmI(context.Context) (onevolume.Caller, error) { return c.who, nil }
+
+func (c cloud) UserID(_ context.Context, ref string) (int, error) {
+	return lookUp("USER", ref, map[string]int{"oneadmin": 0, "alice": 5})
+}
+
+func (c cloud) GroupID(_ context.Context, ref string) (int, error) {
+	return lookUp("GROUP", ref, map[string]int{"oneadmin": 0, "users": 100})
+}
+
+func (c cloud) VMID(_ context.Context, ref string) (onevolume.VMID, error) {
+	id, err := lookUp("VM", ref, map[string]int{"web": 17})
+	return onevolume.VMID(id), err
+}
+
+// lookUp takes an id, or the only one of a name.
+func lookUp(object, ref string, all map[string]int) (int, error) {
+	if id, err := strconv.Atoi(ref); err == nil {
+		return id, nil
+	}
+	var ids []int
+	if id, ok := all[ref]; ok {
+		ids = append(ids, id)
+	}
+	return onevolume.OnlyOne(object, ref, ids)
+}
 
 func (c cloud) VM(_ context.Context, id onevolume.VMID, _ onevolume.Kind) (onevolume.VM, error) {
 	if id != web.ID {

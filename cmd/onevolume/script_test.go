@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -29,7 +30,13 @@ import (
 // SQLite and a stand-in for oned. Hosts cannot be reached from here: what
 // needs one is tested in the lab.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"onevolume": main})
+	testscript.Main(m, map[string]func(){"onevolume": func() {
+		// Tables are as wide as the terminal that a process belongs to. Those
+		// of scripts belong to none but the one that a script gives them, and
+		// then this fails.
+		_, _ = syscall.Setsid()
+		main()
+	}})
 }
 
 func TestScripts(t *testing.T) {
@@ -133,6 +140,7 @@ func setup(env *testscript.Env, database string) error {
 		}
 	})
 	env.Setenv("HOME", env.WorkDir)
+	env.Setenv("ONE_LOCATION", env.WorkDir)
 	env.Setenv("TZ", "UTC")
 	env.Setenv("ONE_XMLRPC", endpoint)
 	env.Setenv("ONEVOLUME_XMLRPC", fmt.Sprintf("http://%s/RPC2", d.Addr()))
