@@ -34,6 +34,7 @@ var layers = map[string]layer{
 	"array":                       {ours: []string{"."}},
 	"array/arraytest":             {ours: []string{".", "array", "command"}},
 	"iscsi":                       {ours: []string{".", "command"}},
+	"openfiler":                   {ours: []string{".", "command", "template"}},
 	"blockdev":                    {ours: []string{".", "command", "iscsi"}},
 	"command/ssh":                 {ours: []string{"command"}, outside: []string{"golang.org/x/crypto"}},
 	"hypervisor/virsh":            {ours: []string{".", "command", "hypervisor"}},
