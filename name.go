@@ -30,7 +30,7 @@ func CheckName(s string) error {
 	}
 	for _, r := range s {
 		if strings.ContainsRune(forbidden, r) || unicode.IsControl(r) {
-			return Errorf(Allocate, "Invalid NAME, %q cannot be in a name", r)
+			return Errorf(Allocate, "Invalid NAME, char '%s' is not allowed", strings.Trim(strconv.QuoteRune(r), "'"))
 		}
 	}
 	if _, err := strconv.Atoi(s); err == nil {

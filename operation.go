@@ -211,7 +211,7 @@ type Ledger interface {
 
 // Filter says which volumes to list, newest first.
 type Filter struct {
-	// Viewer sees what they may USE; administrators see all.
+	// Viewer sees what is theirs and what they may USE; administrators see all.
 	Viewer Caller
 	// Flag is oned's: -4 of the viewer's primary group, -3 the viewer's own,
 	// -2 all that can be seen, -1 the viewer's and their groups', from 0 up
@@ -230,16 +230,18 @@ type Filter struct {
 }
 
 // PoolFilter is a Filter by the three numbers of oned's pool calls: a flag,
-// and ids from first to last (-1 is no bound), or with last below -1 the page
-// of -last volumes after the first first ones. Code: Invalid.
+// and ids from first to last (all when first is -1, no upper bound when last
+// is), or with last below -1 the page of -last volumes after the first first
+// ones. Code: Invalid.
 func PoolFilter(flag, first, last int) (Filter, error) {
 	f := Filter{Flag: flag, FirstID: -1, LastID: -1}
 	if flag < -4 {
 		return f, Errorf(Invalid, "Incorrect filter_flag")
 	}
-	if last < -1 {
+	switch {
+	case last < -1:
 		f.Offset, f.Limit = max(first, 0), -last
-	} else {
+	case first != -1:
 		f.FirstID, f.LastID = first, last
 	}
 	return f, nil

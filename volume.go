@@ -151,6 +151,15 @@ type Attachment struct {
 	Serial string // the serial number the guest sees
 }
 
+// UpdateMode is what an update does with the attributes that were there.
+type UpdateMode int
+
+// The modes, as oned's update calls have them.
+const (
+	Replace UpdateMode = 0
+	Append  UpdateMode = 1
+)
+
 // Serial is the serial number that a volume's disk shows to guests. It is
 // made of characters that every hypervisor takes, and is how the disk is
 // found again in a domain.

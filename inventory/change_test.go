@@ -13,16 +13,16 @@ func TestUpdate(t *testing.T) {
 	b := newBench(t)
 	id := b.given(alice, chap+"A = 1\nB = 2")
 	for _, c := range []struct {
-		text      string
-		appending bool
-		want      map[string]string
+		text string
+		mode onevolume.UpdateMode
+		want map[string]string
 	}{
-		{"B = 3\nC = \"a ]]> \\\"b\\\"\"", true, map[string]string{"A": "1", "B": "3", "C": `a ]]> "b"`}},
-		{"D = 4", false, map[string]string{"D": "4"}},
-		{"", true, map[string]string{"D": "4"}},
-		{"", false, map[string]string{}},
+		{"B = 3\nC = \"a ]]> \\\"b\\\"\"", onevolume.Append, map[string]string{"A": "1", "B": "3", "C": `a ]]> "b"`}},
+		{"D = 4", onevolume.Replace, map[string]string{"D": "4"}},
+		{"", onevolume.Append, map[string]string{"D": "4"}},
+		{"", onevolume.Replace, map[string]string{}},
 	} {
-		if err := b.Update(t.Context(), alice, id, c.text, c.appending); err != nil {
+		if err := b.Update(t.Context(), alice, id, c.text, c.mode); err != nil {
 			t.Fatalf("%q: %v", c.text, err)
 		}
 		v := b.read(id)
@@ -34,9 +34,9 @@ func TestUpdate(t *testing.T) {
 		}
 	}
 	for _, fixed := range []string{"NAME = x", "IQN = x", "LUN = 1", "name = x"} {
-		b.wants(b.Update(t.Context(), root, id, fixed, true), onevolume.Invalid, "cannot be changed")
+		b.wants(b.Update(t.Context(), root, id, fixed, onevolume.Append), onevolume.Invalid, "cannot be changed")
 	}
-	b.wants(b.Update(t.Context(), root, id, "A = [ B = 1 ]", true), onevolume.Invalid, "vector")
+	b.wants(b.Update(t.Context(), root, id, "A = [ B = 1 ]", onevolume.Append), onevolume.Invalid, "vector")
 }
 
 // What a volume is changes for administrators alone, and only while it is in
@@ -47,8 +47,8 @@ func TestReshape(t *testing.T) {
 		"CHAP_USER = w", "CHAP_SECRET = another-secret-x", "CHAP_USER_IN = w", "CHAP_SECRET_IN = another-secret-x"}
 	id := b.given(alice, chap)
 	for _, text := range reshape {
-		b.wants(b.Update(t.Context(), alice, id, text, true), onevolume.Forbidden, "ADMIN VOLUME")
-		if err := b.Update(t.Context(), root, id, text, true); err != nil && text != "CHAP_SECRET_IN = another-secret-x" {
+		b.wants(b.Update(t.Context(), alice, id, text, onevolume.Append), onevolume.Forbidden, "ADMIN VOLUME")
+		if err := b.Update(t.Context(), root, id, text, onevolume.Append); err != nil && text != "CHAP_SECRET_IN = another-secret-x" {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
@@ -57,7 +57,7 @@ func TestReshape(t *testing.T) {
 		v.Identity != (onevolume.Identity{Serial: "S2", WWID: "naa.2"}) || v.Target.CHAP.User != "w" || v.Target.CHAP.SecretIn != secretIn {
 		t.Errorf("volume %+v", v)
 	}
-	if err := b.Update(t.Context(), root, id, "UNIT_SERIAL = \"\"\nWWID = \"\"", true); err != nil || b.read(id).Identity.Known() {
+	if err := b.Update(t.Context(), root, id, "UNIT_SERIAL = \"\"\nWWID = \"\"", onevolume.Append); err != nil || b.read(id).Identity.Known() {
 		t.Errorf("forgetting the identity: %v", err)
 	}
 	for state, may := range map[onevolume.State]bool{
@@ -67,17 +67,17 @@ func TestReshape(t *testing.T) {
 		if state != onevolume.Available {
 			b.bring(id, state)
 		}
-		err := b.Update(t.Context(), root, id, "SIZE = 256", true)
+		err := b.Update(t.Context(), root, id, "SIZE = 256", onevolume.Append)
 		if may != (err == nil) || err != nil && onevolume.CodeOf(err) != onevolume.Action {
 			t.Errorf("%s: %v", state, err)
 		}
-		if err := b.Update(t.Context(), root, id, "COLOUR = red", true); err != nil {
+		if err := b.Update(t.Context(), root, id, "COLOUR = red", onevolume.Append); err != nil {
 			t.Errorf("%s: one's own attributes: %v", state, err)
 		}
 	}
 	moving := b.given(root, "")
 	b.reserve(moving)
-	b.wants(b.Update(t.Context(), root, moving, "SIZE = 256", true), onevolume.Action, "ATTACHING")
+	b.wants(b.Update(t.Context(), root, moving, "SIZE = 256", onevolume.Append), onevolume.Action, "ATTACHING")
 }
 
 // reserve opens an operation on the volume.
@@ -124,7 +124,7 @@ func TestRename(t *testing.T) {
 		t.Error(b.read(one).Name, err)
 	}
 	for _, bad := range []string{"", "17", "a;b", " a", "größe 1"} {
-		b.wants(b.Rename(t.Context(), alice, two, bad), onevolume.Allocate)
+		b.wants(b.Rename(t.Context(), alice, two, bad), onevolume.Action)
 	}
 	if err := b.Rename(t.Context(), alice, one, "größe 1"); err != nil {
 		t.Errorf("its own name again: %v", err)

@@ -18,7 +18,7 @@ type Store interface {
 	Volume(ctx context.Context, id onevolume.VolumeID) (onevolume.Volume, error)
 	Volumes(ctx context.Context, f onevolume.Filter) ([]onevolume.Volume, error)
 	Update(ctx context.Context, id onevolume.VolumeID, change func(*onevolume.Volume) error) error
-	Delete(ctx context.Context, id onevolume.VolumeID) error
+	Delete(ctx context.Context, id onevolume.VolumeID, may func(*onevolume.Volume) error) error
 	Reserve(ctx context.Context, who onevolume.Caller, r onevolume.Request) (onevolume.Operation, onevolume.Volume, error)
 	Record(ctx context.Context, op onevolume.OperationRef, entries []onevolume.Entry, note onevolume.Note) error
 	Finish(ctx context.Context, op onevolume.OperationRef, e onevolume.Ending) error
@@ -88,8 +88,8 @@ func (s *Service) get(ctx context.Context, who onevolume.Caller, id onevolume.Vo
 	return v, who.Check(right, &v)
 }
 
-// Pool lists the volumes that the caller may USE, newest first, without their
-// CHAP secrets. The viewer of f is set to the caller.
+// Pool lists the volumes that are the caller's or that they may USE, newest
+// first, without their CHAP secrets. The viewer of f is set to the caller.
 func (s *Service) Pool(ctx context.Context, who onevolume.Caller, f onevolume.Filter) ([]onevolume.Volume, error) {
 	f.Viewer = who
 	list, err := s.Store.Volumes(ctx, f)
@@ -99,14 +99,15 @@ func (s *Service) Pool(ctx context.Context, who onevolume.Caller, f onevolume.Fi
 	return list, err
 }
 
-// Rename gives a volume another name. Codes: NotFound, Forbidden, Allocate
-// (the name breaks the rules), Action (it is taken, as oned).
+// Rename gives a volume another name. Codes: NotFound, Forbidden, Action (the
+// name breaks the rules or is taken).
 func (s *Service) Rename(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID, name string) error {
 	if _, err := s.get(ctx, who, id, onevolume.Manage); err != nil {
 		return err
 	}
-	if err := onevolume.CheckName(name); err != nil {
-		return err
+	if e, bad := errors.AsType[*onevolume.Error](onevolume.CheckName(name)); bad {
+		e.Code = onevolume.Action // oned's, here
+		return e
 	}
 	err := s.Store.Update(ctx, id, func(v *onevolume.Volume) error {
 		v.Name = name
@@ -120,7 +121,8 @@ func (s *Service) Rename(ctx context.Context, who onevolume.Caller, id onevolume
 
 // Chmod sets permissions: bits holds 1, 0 or -1 (leave as it is) for each of
 // owner, group and others × use, manage, admin. Changing an admin bit needs
-// ADMIN, everything else MANAGE.
+// ADMIN, everything else MANAGE. Codes: NotFound, Forbidden, Internal (no such
+// bit, as oned).
 func (s *Service) Chmod(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID, bits [9]int) error {
 	if _, err := s.get(ctx, who, id, onevolume.Manage); err != nil {
 		return err
@@ -142,6 +144,11 @@ func (s *Service) Chmod(ctx context.Context, who onevolume.Caller, id onevolume.
 		if err := who.Check(need, v); err != nil {
 			return err
 		}
+		for _, b := range bits {
+			if b < -1 || b > 1 {
+				return onevolume.Errorf(onevolume.Internal, "New permission values must be -1, 0 or 1")
+			}
+		}
 		v.Permissions = p
 		return nil
 	})
@@ -153,7 +160,7 @@ func (s *Service) Delete(ctx context.Context, who onevolume.Caller, id onevolume
 	if _, err := s.get(ctx, who, id, onevolume.Manage); err != nil {
 		return err
 	}
-	return s.Store.Delete(ctx, id)
+	return s.Store.Delete(ctx, id, func(v *onevolume.Volume) error { return who.Check(onevolume.Manage, v) })
 }
 
 // Operation gives an operation and its journal to whoever began it, to those

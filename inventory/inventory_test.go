@@ -221,7 +221,7 @@ func TestRights(t *testing.T) {
 			return b.Rename(b.Context(), who, id, fmt.Sprintf("new-%d", id))
 		},
 		"update": func(b *bench, who onevolume.Caller, id onevolume.VolumeID) error {
-			return b.Update(b.Context(), who, id, "A = 1", false)
+			return b.Update(b.Context(), who, id, "A = 1", onevolume.Replace)
 		},
 		"chmod": func(b *bench, who onevolume.Caller, id onevolume.VolumeID) error {
 			return b.Chmod(b.Context(), who, id, [9]int{-1, -1, -1, -1, -1, -1, -1, -1, -1})

@@ -22,7 +22,8 @@ func (s *Service) Lock(ctx context.Context, who onevolume.Caller, id onevolume.V
 		locked := v.Lock.Level != onevolume.NoLock
 		switch {
 		case locked && test:
-			return onevolume.Errorf(onevolume.Action, "Volume %d is locked already, by user %d.", v.ID, v.Lock.UID)
+			// oned's whole text is the time of the lock, which its clients read.
+			return onevolume.Errorf(onevolume.Action, "%d", v.Lock.Time.Unix())
 		case locked && v.Lock.UID != who.UID && !who.IsAdmin():
 			return onevolume.Errorf(onevolume.Action, "Error trying to lock the resource.").
 				WithHint("user %d has locked it", v.Lock.UID)

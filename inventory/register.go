@@ -2,6 +2,7 @@ package inventory
 
 import (
 	"context"
+	"errors"
 	"regexp"
 	"strconv"
 
@@ -38,6 +39,9 @@ const (
 	maxSecret = 255
 )
 
+// notAllocated is what oned begins such errors with.
+const notAllocated = "Error allocating a new volume. "
+
 // Allocate registers a logical unit as a volume of the caller's. Only
 // administrators may: whoever names an IQN makes hosts log in to it. The
 // template needs NAME, IQN, PORTALS and SIZE (exact; MB unless it has a
@@ -54,11 +58,13 @@ func (s *Service) Allocate(ctx context.Context, who onevolume.Caller, text strin
 	}
 	v := onevolume.Volume{State: onevolume.Available, Owner: who.Owner, Home: who.Owner, Permissions: who.NewPermissions(),
 		Attachment: onevolume.Attachment{VM: onevolume.NoVM}}
-	for _, must := range []string{attrName, attrIQN, attrPortals, attrSize} {
-		if _, ok := t[must]; !ok && must == attrName {
-			return 0, onevolume.Errorf(onevolume.Allocate, "Error allocating a new volume. Invalid NAME, it cannot be empty") // oned's words
-		} else if !ok {
-			return 0, onevolume.Errorf(onevolume.Allocate, "Error allocating a new volume. No %s in template.", must)
+	v.Name = t[attrName]
+	if err := onevolume.CheckName(v.Name); err != nil {
+		return 0, worded(notAllocated, onevolume.Allocate, err)
+	}
+	for _, must := range []string{attrIQN, attrPortals, attrSize} {
+		if _, ok := t[must]; !ok {
+			return 0, onevolume.Errorf(onevolume.Allocate, notAllocated+"No %s in template.", must)
 		}
 	}
 	if v.Target.IQN, err = onevolume.ParseIQN(t[attrIQN]); err != nil {
@@ -73,10 +79,6 @@ func (s *Service) Allocate(ctx context.Context, who onevolume.Caller, text strin
 			return 0, err
 		}
 	}
-	v.Name = t[attrName]
-	if err := onevolume.CheckName(v.Name); err != nil {
-		return 0, err
-	}
 	for _, own := range []string{attrName, attrIQN, attrLUN} {
 		delete(t, own)
 	}
@@ -84,7 +86,8 @@ func (s *Service) Allocate(ctx context.Context, who onevolume.Caller, text strin
 		return 0, err
 	}
 	v.Attributes = t
-	return s.Store.Allocate(ctx, v)
+	id, err := s.Store.Allocate(ctx, v)
+	return id, worded(notAllocated, onevolume.Allocate, err)
 }
 
 // Update replaces the volume's own attributes by the template's, or extends
@@ -93,13 +96,16 @@ func (s *Service) Allocate(ctx context.Context, who onevolume.Caller, text strin
 // and for volumes that are in no VM. A new size or target forgets nothing of
 // the identity: give UNIT_SERIAL and WWID too, or empty ones, when the
 // logical unit is another.
-func (s *Service) Update(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID, text string, appending bool) error {
+func (s *Service) Update(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID, text string, mode onevolume.UpdateMode) error {
 	if _, err := s.get(ctx, who, id, onevolume.Manage); err != nil {
 		return err
 	}
+	if mode != onevolume.Replace && mode != onevolume.Append {
+		return onevolume.Errorf(onevolume.Invalid, "Wrong update type")
+	}
 	t, err := parse(text)
 	if err != nil {
-		return err
+		return worded("Cannot update template. ", onevolume.Internal, err)
 	}
 	for _, fixed := range []string{attrName, attrIQN, attrLUN} {
 		if _, ok := t[fixed]; ok {
@@ -120,7 +126,7 @@ func (s *Service) Update(ctx context.Context, who onevolume.Caller, id onevolume
 				return err
 			}
 		}
-		if !appending || v.Attributes == nil {
+		if mode == onevolume.Replace || v.Attributes == nil {
 			v.Attributes = map[string]string{}
 		}
 		for k, value := range own {
@@ -144,6 +150,16 @@ func mayReshape(who onevolume.Caller, v *onevolume.Volume) error {
 			WithHint("detach it first")
 	}
 	return nil
+}
+
+// worded puts what oned begins its error with before an error of that code.
+func worded(beginning string, code onevolume.Code, err error) error {
+	e, ok := errors.AsType[*onevolume.Error](err)
+	if !ok || e.Code != code {
+		return err
+	}
+	e.Msg = beginning + e.Msg
+	return e
 }
 
 // parse reads a template of plain attributes.

@@ -8,7 +8,7 @@ import (
 
 // Enable lets a volume be attached, or keeps it from being picked and
 // attached. One that is in a VM, or in an operation, is not disabled: detach
-// it first. Codes: NotFound, Forbidden, Action.
+// it first. Codes: NotFound, Forbidden, Internal (as oned).
 func (s *Service) Enable(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID, enable bool) error {
 	if _, err := s.get(ctx, who, id, onevolume.Manage); err != nil {
 		return err
@@ -18,7 +18,8 @@ func (s *Service) Enable(ctx context.Context, who onevolume.Caller, id onevolume
 			return err
 		}
 		if !enable && !v.State.Free() && v.State != onevolume.Failed {
-			return onevolume.Errorf(onevolume.Action, "Could not disable volume %d, wrong state %s.", v.ID, v.State).WithHint("detach it first")
+			return onevolume.Errorf(onevolume.Internal, "Could not disable volume: Volume cannot be in state %s.", v.State).
+				WithHint("detach it first")
 		}
 		v.Disabled = !enable
 		return nil
@@ -26,11 +27,15 @@ func (s *Service) Enable(ctx context.Context, who onevolume.Caller, id onevolume
 }
 
 // Resize records that an administrator has made the logical unit larger on
-// its array; nothing is done there. size is exact: the next attach proves it.
-// A volume does not shrink, and does not grow in a VM. Codes: NotFound,
-// Forbidden, Action.
-func (s *Service) Resize(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID, size onevolume.Size) error {
+// its array; nothing is done there. The text is what onevolume.ParseSize reads,
+// and exact: the next attach proves it. A volume does not shrink, and does not
+// grow in a VM. Codes: NotFound, Forbidden, Invalid, Action.
+func (s *Service) Resize(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID, text string) error {
 	if _, err := s.get(ctx, who, id, onevolume.Admin); err != nil {
+		return err
+	}
+	size, err := onevolume.ParseSize(text)
+	if err != nil {
 		return err
 	}
 	return s.Store.Update(ctx, id, func(v *onevolume.Volume) error {

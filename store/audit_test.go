@@ -87,7 +87,7 @@ func TestAuditTellsALife(t *testing.T) {
 		if err := w.Recover(asks(t, root, "recover", "available"), 0, onevolume.Recovery{State: onevolume.Available}); err != nil {
 			t.Fatal(err)
 		}
-		if err := w.Delete(asks(t, root, "delete", ""), 0); err != nil {
+		if err := w.Delete(asks(t, root, "delete", ""), 0, nil); err != nil {
 			t.Fatal(err)
 		}
 		if err := w.Audit(t.Context(), onevolume.Deed{Ask: onevolume.Ask{By: bob.Owner, Action: "attach", Text: "17"},

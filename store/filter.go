@@ -66,6 +66,22 @@ func (w *where) allowed(who onevolume.Caller, right onevolume.Right) {
 	w.and(condition+")", args...)
 }
 
+// visible keeps the volumes that a pool call shows to the caller, as oned has
+// it: all of their own, whatever the owner's bits, and those of others that
+// they may USE.
+func (w *where) visible(who onevolume.Caller) {
+	if who.IsAdmin() {
+		return
+	}
+	const group, others = int(onevolume.Use) << 3, int(onevolume.Use)
+	condition, args := "(uid = ? OR (permissions & ?) <> 0", []any{who.UID, others}
+	if len(who.Groups) > 0 {
+		condition += " OR (gid IN (" + marks(len(who.Groups)) + ") AND (permissions & ?) <> 0)"
+		args = append(append(args, ints(who.Groups)...), group)
+	}
+	w.and(condition+")", args...)
+}
+
 // flagged applies oned's filter flag.
 func (w *where) flagged(flag int, who onevolume.Caller) error {
 	switch {
@@ -86,14 +102,14 @@ func (w *where) flagged(flag int, who onevolume.Caller) error {
 	return nil
 }
 
-// Volumes lists the volumes that f asks for and its viewer may USE, newest
-// first.
+// Volumes lists the volumes that f asks for and its viewer owns or may USE,
+// newest first.
 func (s *Store) Volumes(ctx context.Context, f onevolume.Filter) ([]onevolume.Volume, error) {
 	var w where
 	if err := w.flagged(f.Flag, f.Viewer); err != nil {
 		return nil, err
 	}
-	w.usable(f.Viewer)
+	w.visible(f.Viewer)
 	if f.FirstID >= 0 {
 		w.and("oid >= ?", f.FirstID)
 	}

@@ -22,7 +22,7 @@ func (s *Store) choose(ctx context.Context, q querier, who onevolume.Caller, r o
 		return nil, err
 	}
 	if r.Kind != onevolume.Attach {
-		v, err := s.chooseAttached(ctx, q, r)
+		v, err := s.chooseAttached(ctx, q, who, r)
 		return []row{v}, err
 	}
 	if r.Pick.Volume != "" {
@@ -136,10 +136,21 @@ func (s *Store) chooseNamed(ctx context.Context, q querier, who onevolume.Caller
 
 // chooseAttached finds the volume to detach or to replug. Whoever may manage
 // the VM may take a disk out of it: there is no right on the volume to check.
-func (s *Store) chooseAttached(ctx context.Context, q querier, r onevolume.Request) (row, error) {
+// But what is locked stays: a lock of level USE keeps a volume in its VM, and
+// one of MANAGE keeps its data.
+func (s *Store) chooseAttached(ctx context.Context, q querier, who onevolume.Caller, r onevolume.Request) (row, error) {
 	v, err := s.find(ctx, q, r.Pick.Volume, nil, r.VM.ID)
 	if err != nil {
 		return v, err
+	}
+	if r.Kind == onevolume.Detach {
+		takes := onevolume.Manage
+		if r.Leave == onevolume.LeaveData {
+			takes = onevolume.Use
+		}
+		if err := who.CheckLock(takes, &v.Volume); err != nil {
+			return v, err
+		}
 	}
 	switch {
 	case v.State.Moving():

@@ -82,7 +82,7 @@ func (m *model) retire(t *rapid.T) {
 	}
 	for i, v := range m.volumes {
 		if v.state.Free() {
-			m.must(t, m.w.Delete(t.Context(), m.base+onevolume.VolumeID(i)))
+			m.must(t, m.w.Delete(t.Context(), m.base+onevolume.VolumeID(i), nil))
 		}
 	}
 }

@@ -109,7 +109,7 @@ func TestReopenRefuses(t *testing.T) {
 		if err := w.Recover(t.Context(), 4, onevolume.Recovery{State: onevolume.Available}); err != nil {
 			t.Fatal(err)
 		}
-		if err := w.Delete(t.Context(), 4); err != nil {
+		if err := w.Delete(t.Context(), 4, nil); err != nil {
 			t.Fatal(err)
 		}
 		for _, c := range []struct {

@@ -193,7 +193,7 @@ func TestReserveSurvivesNameCollisions(t *testing.T) {
 		if v := w.volume(t, 0); v.Name != "disk0.x-0" || v.Owner != root.Owner {
 			t.Errorf("at home it is %q of %s", v.Name, v.Owner.User)
 		}
-		if err := w.Delete(t.Context(), 3); err != nil {
+		if err := w.Delete(t.Context(), 3, nil); err != nil {
 			t.Fatal(err)
 		}
 		op, _ = w.reserve(t, alice, attach(17, gib))

@@ -135,7 +135,7 @@ func TestRestoreReplaces(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := w.Delete(t.Context(), 4); err != nil {
+		if err := w.Delete(t.Context(), 4, nil); err != nil {
 			t.Fatal(err)
 		}
 		id := w.allocate(t, volume(7, gib))

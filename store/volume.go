@@ -211,12 +211,33 @@ func transition(v *onevolume.Volume, next onevolume.State) error {
 }
 
 // Delete takes a volume out of the inventory. Its operations and journals
-// stay: its id is never used again. Codes: NotFound, Action (it is in a VM or
-// in an operation).
-func (s *Store) Delete(ctx context.Context, id onevolume.VolumeID) error {
+// stay: its id is never used again. may, unless it is nil, looks at the volume
+// as it is deleted, and its error ends that. Codes: NotFound, Action (it is in
+// a VM or in an operation).
+func (s *Store) Delete(ctx context.Context, id onevolume.VolumeID, may func(*onevolume.Volume) error) error {
+	var own error // may's
+	err := s.delete(ctx, id, func(v *onevolume.Volume) error {
+		if may == nil {
+			return nil
+		}
+		if own = may(v); own != nil {
+			return errStop
+		}
+		return nil
+	})
+	if errors.Is(err, errStop) {
+		return own
+	}
+	return err
+}
+
+func (s *Store) delete(ctx context.Context, id onevolume.VolumeID, may func(*onevolume.Volume) error) error {
 	return s.write(ctx, fmt.Sprintf("deleting volume %d", id), func(tx *sql.Tx) error {
 		r, err := s.get(ctx, tx, id)
 		if err != nil {
+			return err
+		}
+		if err := may(&r.Volume); err != nil {
 			return err
 		}
 		running, err := runningOn(ctx, tx, id)

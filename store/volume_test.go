@@ -74,7 +74,7 @@ func TestAllocateRefuses(t *testing.T) {
 func TestIDsAreNeverUsedAgain(t *testing.T) {
 	backends(t, func(t *testing.T, w *world) {
 		w.fill(t, onevolume.GiB, onevolume.GiB)
-		if err := w.Delete(t.Context(), 1); err != nil {
+		if err := w.Delete(t.Context(), 1, nil); err != nil {
 			t.Fatal(err)
 		}
 		if id := w.allocate(t, volume(1, onevolume.GiB)); id != 2 {
@@ -243,10 +243,10 @@ func TestDelete(t *testing.T) {
 		w.fill(t, onevolume.GiB, 2*onevolume.GiB, 3*onevolume.GiB)
 		w.reserve(t, root, attachNamed(17, "1"))
 		w.attached(t, root, attachNamed(18, "2"))
-		wantCode(t, w.Delete(t.Context(), 1), onevolume.Action, "Volume 1 is ATTACHING: operation 1 (attach, VM 17) of test@host/17 holds it.")
-		wantCode(t, w.Delete(t.Context(), 2), onevolume.Action, "Volume 2 is ATTACHED: it is attached to VM 18.")
-		wantCode(t, w.Delete(t.Context(), 9), onevolume.NotFound, "Error getting volume [9].")
-		if err := w.Delete(t.Context(), 0); err != nil {
+		wantCode(t, w.Delete(t.Context(), 1, nil), onevolume.Action, "Volume 1 is ATTACHING: operation 1 (attach, VM 17) of test@host/17 holds it.")
+		wantCode(t, w.Delete(t.Context(), 2, nil), onevolume.Action, "Volume 2 is ATTACHED: it is attached to VM 18.")
+		wantCode(t, w.Delete(t.Context(), 9, nil), onevolume.NotFound, "Error getting volume [9].")
+		if err := w.Delete(t.Context(), 0, nil); err != nil {
 			t.Error(err)
 		}
 		if err := w.Update(t.Context(), 2, func(v *onevolume.Volume) error {
@@ -255,7 +255,7 @@ func TestDelete(t *testing.T) {
 		}); err != nil {
 			t.Fatal(err)
 		}
-		if err := w.Delete(t.Context(), 2); err != nil {
+		if err := w.Delete(t.Context(), 2, nil); err != nil {
 			t.Error(err)
 		}
 		if op, err := w.Operation(t.Context(), 2); err != nil || op.Volume != 2 {

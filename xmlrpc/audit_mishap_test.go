@@ -138,8 +138,8 @@ func TestAuditOfLongAndDirtyText(t *testing.T) {
 	w := newWorld(t)
 	id := w.given("disk")
 	c := w.client(asAlice)
-	w.wants(c.Rename(t.Context(), id, strings.Repeat("ü", 100_000)), onevolume.Allocate)
-	w.wants(c.Rename(t.Context(), id, "a\u009b31mred\u202e\n\x7fb"), onevolume.Allocate)
+	w.wants(c.Rename(t.Context(), id, strings.Repeat("ü", 100_000)), onevolume.Action)
+	w.wants(c.Rename(t.Context(), id, "a\u009b31mred\u202e\n\x7fb"), onevolume.Action)
 	list := w.deeds()
 	if len(list) != 2 {
 		t.Fatalf("%+v", list)

@@ -126,7 +126,7 @@ func TestEveryChangeIsAudited(t *testing.T) {
 		{"chmod some", asAlice, func(s *scene) (string, []string) {
 			return "one.volume.chmod", []string{num(int(s.free)), num(-1), num(1), num(-1), num(-1), num(0), num(-1), num(7), num(-1), num(-1)}
 		}, func(s *scene) deeds {
-			return deeds{{"chmod", ".m. .-. ...", "a permission bit of 7; it must be 1, 0 or -1", s.free, noVM, false}}
+			return deeds{{"chmod", ".m. .-. ...", "New permission values must be -1, 0 or 1", s.free, noVM, false}}
 		}},
 		{"chown", asRoot, func(s *scene) (string, []string) {
 			return "one.volume.chown", []string{num(int(s.free)), num(6), num(-1)}
@@ -170,7 +170,7 @@ func TestEveryChangeIsAudited(t *testing.T) {
 		{"disable refused", asAlice, func(s *scene) (string, []string) {
 			return "one.volume.enable", []string{num(int(s.attached)), "<boolean>0</boolean>"}
 		}, func(s *scene) deeds {
-			return deeds{{"disable", "", "Could not disable volume 1, wrong state ATTACHED.", s.attached, noVM, false}}
+			return deeds{{"disable", "", "Could not disable volume: Volume cannot be in state ATTACHED.", s.attached, noVM, false}}
 		}},
 		{"resize", asRoot, func(s *scene) (string, []string) { return "one.volume.resize", []string{num(int(s.free)), str("128")} },
 			func(s *scene) deeds { return deeds{{"resize", "to 128", "ok", s.free, noVM, false}} }},

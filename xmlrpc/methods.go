@@ -78,11 +78,7 @@ func (s *Server) info(ctx context.Context, call wire.Call) (any, error) {
 }
 
 func (s *Server) update(ctx context.Context, call wire.Call) (any, error) {
-	mode := call.Int(3, 0)
-	if mode != 0 && mode != 1 {
-		return nil, onevolume.Errorf(onevolume.Invalid, "Wrong update type")
-	}
-	return done(volumeID(call), s.Inventory.Update(ctx, caller(ctx), volumeID(call), call.Text(2), mode == 1))
+	return done(volumeID(call), s.Inventory.Update(ctx, caller(ctx), volumeID(call), call.Text(2), onevolume.UpdateMode(call.Int(3, 0))))
 }
 
 func (s *Server) rename(ctx context.Context, call wire.Call) (any, error) {
@@ -93,9 +89,6 @@ func (s *Server) chmod(ctx context.Context, call wire.Call) (any, error) {
 	var bits [9]int
 	for i := range bits {
 		bits[i] = call.Int(2+i, -1)
-		if bits[i] < -1 || bits[i] > 1 {
-			return nil, onevolume.Errorf(onevolume.Invalid, "a permission bit of %d; it must be 1, 0 or -1", bits[i])
-		}
 	}
 	return done(volumeID(call), s.Inventory.Chmod(ctx, caller(ctx), volumeID(call), bits))
 }
@@ -123,11 +116,7 @@ func (s *Server) enable(ctx context.Context, call wire.Call) (any, error) {
 // resize takes the new size as a text, as one.vm.diskresize does: MB unless
 // it has a unit.
 func (s *Server) resize(ctx context.Context, call wire.Call) (any, error) {
-	size, err := onevolume.ParseSize(call.Text(2))
-	if err != nil {
-		return nil, err
-	}
-	return done(volumeID(call), s.Inventory.Resize(ctx, caller(ctx), volumeID(call), size))
+	return done(volumeID(call), s.Inventory.Resize(ctx, caller(ctx), volumeID(call), call.Text(2)))
 }
 
 // attach takes the VM's id, the volume's or -1, the size in MB for -1, and a

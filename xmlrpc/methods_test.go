@@ -195,7 +195,6 @@ func TestOptions(t *testing.T) {
 		"nothing":        func() error { _, err := c.Attach(t.Context(), 1, -1, 0, ""); return err }(),
 		"format":         c.Detach(t.Context(), 1, 2, "FORMAT = btrfs"),
 		"no template":    c.Detach(t.Context(), 1, 2, "FORMAT = ["),
-		"bits":           c.Chmod(t.Context(), w.given("disk"), [9]int{2}),
 	} {
 		if onevolume.CodeOf(err) != onevolume.Invalid {
 			t.Errorf("%s: %v", name, err)

@@ -24,7 +24,7 @@ type Inventory interface {
 	Allocate(ctx context.Context, who onevolume.Caller, template string) (onevolume.VolumeID, error)
 	Info(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID, secrets bool) (onevolume.Volume, error)
 	Pool(ctx context.Context, who onevolume.Caller, f onevolume.Filter) ([]onevolume.Volume, error)
-	Update(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID, template string, appending bool) error
+	Update(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID, template string, mode onevolume.UpdateMode) error
 	Rename(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID, name string) error
 	Chmod(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID, bits [9]int) error
 	Delete(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID) error
@@ -33,7 +33,7 @@ type Inventory interface {
 	Lock(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID, level onevolume.LockLevel, test bool) error
 	Unlock(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID) error
 	Enable(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID, enable bool) error
-	Resize(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID, size onevolume.Size) error
+	Resize(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID, size string) error
 	Operation(ctx context.Context, who onevolume.Caller, id int) (onevolume.Operation, []onevolume.Entry, error)
 	Ledger(who onevolume.Caller) onevolume.Ledger
 
