@@ -35,7 +35,7 @@ func (a Arrays) Allocate(ctx context.Context, note, template string) (onevolume.
 
 // Update is Service.Update for oneadmin, appending.
 func (a Arrays) Update(ctx context.Context, id onevolume.VolumeID, note, template string) error {
-	return a.Service.Update(a.ask(ctx, note), a.admin(), id, template, true)
+	return a.Service.Update(a.ask(ctx, note), a.admin(), id, template, onevolume.Append)
 }
 
 // Fail sets a volume that is in no VM to ERROR, if it still is in the state
