@@ -72,6 +72,9 @@ CREATE TABLE one_volume (
 CREATE INDEX one_volume_by_size ON one_volume (status, size, oid);
 CREATE INDEX one_volume_by_vm ON one_volume (vm_id);
 CREATE INDEX one_volume_by_name ON one_volume (name);
+-- What a user or a group owns is added up from these alone.
+CREATE INDEX one_volume_by_owner ON one_volume (uid, size);
+CREATE INDEX one_volume_by_group ON one_volume (gid, size);
 
 CREATE TABLE one_volume_operation (
     oid    INTEGER     NOT NULL PRIMARY KEY,
@@ -168,6 +171,25 @@ CREATE TABLE one_volume_audit (
 CREATE INDEX one_volume_audit_by_volume ON one_volume_audit (volume, oid);
 CREATE INDEX one_volume_audit_by_vm ON one_volume_audit (vm_id, oid);
 CREATE INDEX one_volume_audit_by_user ON one_volume_audit (uid, oid);
+
+-- How many volumes of which size in MB together a USER or a GROUP may own; oid
+-- is theirs, or -1 for those who have no limits of their own. Limits are
+-- oned's: -1 the default, -2 none. Rows are never deleted: whoever gives a
+-- volume to an owner with limits writes the version first, and others who do
+-- so wait.
+CREATE TABLE one_volume_quota (
+    kind    VARCHAR(8) NOT NULL,
+    oid     INTEGER    NOT NULL,
+    volumes BIGINT     NOT NULL,
+    size    BIGINT     NOT NULL,
+    version INTEGER    NOT NULL,
+    PRIMARY KEY (kind, oid)
+);
+
+-- VMs whose USER_TEMPLATE in OpenNebula shows their volumes, or may.
+CREATE TABLE one_volume_label (
+    vm_id INTEGER NOT NULL PRIMARY KEY
+);
 
 -- The next id of each table. An id is never used again. The schema's version
 -- comes last: a database without it is not finished.

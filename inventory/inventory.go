@@ -30,6 +30,7 @@ type Store interface {
 	History(ctx context.Context, h onevolume.History) ([]onevolume.Deed, error)
 	Hold(ctx context.Context) (reason string, err error)
 	Lift(ctx context.Context) error
+	quotaStore
 }
 
 // People are the users and groups of the cloud, asked of oned with the
@@ -48,7 +49,7 @@ type People interface {
 // Service answers callers.
 type Service struct {
 	Store  Store
-	People People // who Chown asks; nil where nobody changes owners
+	People People // who Chown and SetQuota ask; nil where nobody calls them
 }
 
 // object is what oned's error texts would call a volume.

@@ -97,14 +97,14 @@ func (s *Store) replace(ctx context.Context, file *Store, tx *sql.Tx, r *Restore
 	}
 	err = run(ctx, tx, []string{
 		"DELETE FROM one_volume_command", "DELETE FROM one_volume_journal",
-		"DELETE FROM one_volume_operation", "DELETE FROM one_volume",
+		"DELETE FROM one_volume_operation", "DELETE FROM one_volume", "DELETE FROM one_volume_quota",
 		"DELETE FROM one_volume_control WHERE name IN ('hold', 'key')",
 	})
 	if err != nil {
 		return err
 	}
 	for _, t := range dataTables {
-		if t.name == auditTable {
+		if t.name == auditTable || t.name == labelTable {
 			continue
 		}
 		if _, err := t.copyTo(ctx, file.db, tx); err != nil {
@@ -112,6 +112,9 @@ func (s *Store) replace(ctx context.Context, file *Store, tx *sql.Tx, r *Restore
 		}
 	}
 	if err := s.mergeAudit(ctx, file, tx, max(is.nextDeed, from.nextDeed)); err != nil {
+		return err
+	}
+	if err := mergeLabels(ctx, file, tx); err != nil {
 		return err
 	}
 	if err := s.raise(ctx, tx, is, from, newest); err != nil {

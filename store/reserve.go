@@ -26,8 +26,8 @@ import (
 // process that runs several operations for one VM at once must therefore put
 // something of its own for each into Owner.
 //
-// Codes: Invalid, NotFound, Forbidden, Action (wrong state or VM, or the
-// inventory is held), NoneFits, Busy.
+// Codes: Invalid, NotFound, Forbidden (no right, or no room in a quota),
+// Action (wrong state or VM, or the inventory is held), NoneFits, Busy.
 func (s *Store) Reserve(ctx context.Context, who onevolume.Caller, r onevolume.Request) (onevolume.Operation, onevolume.Volume, error) {
 	if err := checkRequest(r); err != nil {
 		return onevolume.Operation{}, onevolume.Volume{}, err
@@ -37,10 +37,11 @@ func (s *Store) Reserve(ctx context.Context, who onevolume.Caller, r onevolume.R
 		var v onevolume.Volume
 		err := s.persist(ctx, doing, func() error {
 			found, err := s.choose(ctx, s.db, who, r, 1)
-			if err == nil {
-				v = found[0].Volume
+			if err != nil {
+				return err
 			}
-			return err
+			v = found[0].Volume
+			return admitTo(ctx, s.db, false, who, r, &found[0])
 		})
 		return onevolume.Operation{}, v, err
 	}
@@ -124,6 +125,9 @@ func (s *Store) reserve(ctx context.Context, tx *sql.Tx, who onevolume.Caller, r
 		}
 		for _, v := range found {
 			prior := v.State
+			if err := admitTo(ctx, tx, true, who, r, &v); err != nil {
+				return nil, v, err
+			}
 			won, err := s.claim(ctx, tx, r, &v)
 			if err != nil {
 				return nil, v, err
@@ -135,6 +139,22 @@ func (s *Store) reserve(ctx context.Context, tx *sql.Tx, who onevolume.Caller, r
 		}
 	}
 	return nil, row{}, errLost
+}
+
+// changesHands says whether the request makes the volume its VM owner's: a
+// blank one, whether picked by size or by name.
+func changesHands(r onevolume.Request, v *row) bool {
+	return r.Kind == onevolume.Attach && v.State == onevolume.Available && r.VM.Owner != (onevolume.Owner{})
+}
+
+// admitTo asks whether the VM's owner may have the volume by their quota.
+func admitTo(ctx context.Context, q querier, holding bool, who onevolume.Caller, r onevolume.Request, v *row) error {
+	if !changesHands(r, v) {
+		return nil
+	}
+	after := v.Volume
+	after.Owner = r.VM.Owner
+	return admit(ctx, q, holding, who.UID, &v.Volume, &after)
 }
 
 // claim moves a chosen volume to ATTACHING or DETACHING, and says whether it
@@ -150,9 +170,9 @@ func (s *Store) claim(ctx context.Context, tx *sql.Tx, r onevolume.Request, v *r
 	if err := transition(&v.Volume, next); err != nil {
 		return false, err
 	}
-	blank := v.State == onevolume.Available
+	given := changesHands(r, v)
 	v.State = next
-	if blank && r.VM.Owner != (onevolume.Owner{}) {
+	if given {
 		if err := giveTo(ctx, tx, v, r.VM.Owner); err != nil {
 			return false, err
 		}

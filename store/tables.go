@@ -23,6 +23,8 @@ var dataTables = []table{
 	{"one_volume_journal", journalColumns, "op, seq"},
 	{"one_volume_command", commandColumns, "op, seq, n"},
 	{"one_volume_audit", auditColumns, "oid"},
+	{"one_volume_quota", quotaColumns, "kind, oid"},
+	{"one_volume_label", "vm_id", "vm_id"},
 }
 
 const auditTable = "one_volume_audit"

@@ -17,7 +17,7 @@ import (
 // and the times, an empty State becomes AVAILABLE, and without a Home the
 // owner is it. The error has the code Allocate when the name is taken by
 // another volume of the owner's, or IQN and LUN are registered already, and
-// then says by which.
+// then says by which; Forbidden when the owner's quota has no room for it.
 func (s *Store) Allocate(ctx context.Context, v onevolume.Volume) (onevolume.VolumeID, error) {
 	if v.State == "" {
 		v.State = onevolume.Available
@@ -37,6 +37,9 @@ func (s *Store) Allocate(ctx context.Context, v onevolume.Volume) (onevolume.Vol
 		return 0, err
 	}
 	err := s.write(ctx, fmt.Sprintf("registering volume %q", v.Name), func(tx *sql.Tx) error {
+		if err := admit(ctx, tx, true, asking(ctx, &v), nil, &v); err != nil {
+			return err
+		}
 		id, err := nextID(ctx, tx, "volume")
 		if err != nil {
 			return err
@@ -162,6 +165,9 @@ func (s *Store) Update(ctx context.Context, id onevolume.VolumeID, change func(*
 			return nil
 		}
 		if err := s.mayBecome(ctx, tx, &before, &r.Volume); err != nil {
+			return err
+		}
+		if err := admit(ctx, tx, true, asking(ctx, &before), &before, &r.Volume); err != nil {
 			return err
 		}
 		if r.Name != before.Name {

@@ -128,6 +128,26 @@ func TestEveryChangeIsAudited(t *testing.T) {
 		}, func(s *scene) deeds {
 			return deeds{{"chmod", ".m. .-. ...", "New permission values must be -1, 0 or 1", s.free, noVM, false}}
 		}},
+		{"quota", asRoot, func(*scene) (string, []string) {
+			return "one.volumequota.update", []string{str("USER"), num(5), str("VOLUME = [ VOLUMES = 3, SIZE = -2 ]")}
+		}, func(*scene) deeds {
+			return deeds{{"quota", `of USER 5: VOLUMES="3" SIZE="-2"`, "ok", none, noVM, false}}
+		}},
+		{"quota by default", asRoot, func(*scene) (string, []string) {
+			return "one.volumequota.update", []string{str("DEFAULT_GROUP"), num(5), str("VOLUME = [ SIZE = -7 ]")}
+		}, func(*scene) deeds {
+			return deeds{{"quota", `of DEFAULT_GROUP: SIZE="-7"`, "*", none, noVM, false}}
+		}},
+		{"quota forbidden", asAlice, func(*scene) (string, []string) {
+			return "one.volumequota.update", []string{str("USER"), num(5), str("VOLUME = [ VOLUMES = 3 ]")}
+		}, func(*scene) deeds {
+			return deeds{{"quota", `of USER 5: VOLUMES="3"`, "User [5] : Not authorized to perform ADMIN USER [5].", none, noVM, false}}
+		}},
+		{"quota unreadable", asRoot, func(*scene) (string, []string) {
+			return "one.volumequota.update", []string{str("USER"), num(5), str("VOLUME = [")}
+		}, func(*scene) deeds {
+			return deeds{{"quota", "of USER 5: a template that cannot be read", "*", none, noVM, false}}
+		}},
 		{"chown", asRoot, func(s *scene) (string, []string) {
 			return "one.volume.chown", []string{num(int(s.free)), num(6), num(-1)}
 		},
@@ -319,7 +339,7 @@ func TestEveryChangeIsAudited(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range names.([]any) {
-		reads := slices.Contains([]any{"one.volume.info", "one.volumepool.info", "one.volumepool.infoextended", "one.volume.operation", "one.volume.history",
+		reads := slices.Contains([]any{"one.volume.info", "one.volumepool.info", "one.volumepool.infoextended", "one.volumequota.info", "one.volume.operation", "one.volume.history",
 			"one.volume.health", "one.volume.running"}, name)
 		if _, ok := tried.Load(name); !ok && !reads && !strings.HasPrefix(name.(string), "system.") {
 			t.Errorf("%s changes something and has no case here", name)

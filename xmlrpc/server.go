@@ -43,6 +43,8 @@ type Inventory interface {
 	Audit(ctx context.Context, d onevolume.Deed) error
 	Hold(ctx context.Context) (reason string, err error)
 	Lift(ctx context.Context, who onevolume.Caller) error
+
+	Quotas
 }
 
 // Operator runs attach and detach in the daemon. Both answer as soon as the
@@ -85,6 +87,7 @@ func (s *Server) Register(w *wire.Server) {
 	w.Add(s.methods()...)
 	w.Add(s.workflowMethods()...)
 	w.Add(s.careMethods()...)
+	w.Add(s.quotaMethods()...)
 }
 
 type callerKey struct{}
