@@ -70,6 +70,15 @@ type Driver interface {
 	UnplugCommands(dom Domain, d Disk) []command.Cmd
 }
 
+// Forcer is a Driver that can take a disk from a guest that does not let go
+// of it.
+type Forcer interface {
+	// ForceUnplug is Unplug without asking the guest: what it has not
+	// written yet is lost, and what it does with the disk from then on fails.
+	// With Held the host itself has not let go within wait.
+	ForceUnplug(ctx context.Context, h command.Host, vm onevolume.VM, d Disk, wait time.Duration) error
+}
+
 // Capabilities says what a workflow may ask of a driver.
 type Capabilities struct {
 	Serial bool // a disk carries a serial number that the guest can read

@@ -10,12 +10,15 @@ import (
 )
 
 func TestFor(t *testing.T) {
-	byHost := map[string]string{"west01": "virsh", "west02": "vmware"}
+	byHost := map[string]string{"west01": "virsh", "west02": "vmware", "west03": "xm"}
 	for _, c := range []struct{ host, mad, want string }{
 		{"host01", "kvm", "virsh"},
 		{"host01", "qemu", "virsh"},
 		{"host01", "KVM", "virsh"},
 		{"west01", "kvm-west", "virsh"},
+		{"host01", "xen", "xen"},
+		{"host01", "XEN4", "xen"},
+		{"west03", "xen", "xm"},
 	} {
 		d, err := all.For(onevolume.VM{ID: 17, Host: c.host, Hypervisor: c.mad}, byHost, "")
 		if err != nil || d.Name() != c.want {
@@ -23,9 +26,9 @@ func TestFor(t *testing.T) {
 		}
 	}
 	for _, c := range []struct{ host, mad, want string }{
-		{"host01", "vcenter", `"vcenter" (VM_MAD) is not supported; supported are kvm, qemu`},
+		{"host01", "vcenter", `"vcenter" (VM_MAD) is not supported; supported are kvm, qemu, xen*`},
 		{"host01", "", "not supported"},
-		{"west02", "kvm", `"vmware"; there is virsh`},
+		{"west02", "kvm", `"vmware"; there is virsh, xen, xl, xm`},
 	} {
 		_, err := all.For(onevolume.VM{ID: 17, Host: c.host, Hypervisor: c.mad}, byHost, "")
 		if onevolume.CodeOf(err) != onevolume.Invalid || !strings.Contains(err.Error(), c.want) || onevolume.HintOf(err) == "" {

@@ -39,6 +39,8 @@ type Domain struct {
 	// one, number 0.
 	Controllers []int
 	Disks       []Disk
+
+	xen bool
 }
 
 // Disk is a disk of a Domain.
@@ -46,6 +48,7 @@ type Disk struct {
 	hypervisor.Disk
 	Address string // controller:bus:target:unit; empty on other buses
 	asked   int    // how often the host may still see it; 0: not asked for
+	closed  bool   // with Xen: the guest has let go, and the host has not noticed
 }
 
 // running says whether the domain has a process.
@@ -61,6 +64,7 @@ type Memory struct {
 	devices map[string]string
 	lookup  func(path string) (device string, ok bool)
 	down    string
+	tool    string // xl or xm; empty with libvirt
 }
 
 // NewMemory gives a host without domains and devices.
@@ -83,6 +87,7 @@ func (m *Memory) AddDomain(d Domain) {
 	if d.UUID == "" {
 		d.UUID = fmt.Sprintf("00000000-0000-4000-8000-%012d", len(m.domains)+1)
 	}
+	d.xen = m.tool != ""
 	m.domains = append(m.domains, &d)
 }
 
@@ -174,6 +179,12 @@ func (m *Memory) user(path string) *Domain {
 
 // settle lets go of the disks that were asked for when the guest does so now.
 func (d *Domain) settle() {
+	if d.xen && d.Guest != Refuses {
+		for i := range d.Disks {
+			d.Disks[i].closed = d.Disks[i].closed || d.Disks[i].asked == 1
+		}
+		return
+	}
 	if d.Guest != Refuses {
 		d.Disks = slices.DeleteFunc(d.Disks, func(k Disk) bool { return k.asked == 1 })
 	}
@@ -207,5 +218,8 @@ func (d *Domain) ask(i int) {
 func (m *Memory) Handle(c command.Cmd) (command.Result, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.tool != "" {
+		return m.xen(c)
+	}
 	return m.virsh(c)
 }

@@ -1,6 +1,7 @@
 package hypervisortest
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"testing"
@@ -48,12 +49,23 @@ const (
 	wait   = 20 * time.Second
 )
 
-// Run runs the suite.
-func Run(t *testing.T, fixture func(t *testing.T) Fixture) {
-	for _, c := range []struct {
-		name string
-		test func(s *suite)
-	}{
+// Run runs those tests of the suite that are about what the driver can do.
+func Run(t *testing.T, driver hypervisor.Driver, fixture func(t *testing.T) Fixture) {
+	serials := []testCase{
+		{"serial with another source", (*suite).serialTaken},
+		{"source with another serial", (*suite).sourceTaken},
+		{"unplug the wrong one", (*suite).unplugMismatch},
+		{"unplug by serial", (*suite).unplugBySerial},
+	}
+	sources := []testCase{
+		{"source again", (*suite).sourceAgain},
+		{"unplug without a source", (*suite).unplugUnknown},
+	}
+	force := []testCase{
+		{"force", (*suite).force},
+		{"force what is not there", (*suite).forceNothing},
+	}
+	tests := []testCase{
 		{"domain", (*suite).domain},
 		{"domain that is not there", (*suite).noDomain},
 		{"odd names", (*suite).oddNames},
@@ -62,23 +74,34 @@ func Run(t *testing.T, fixture func(t *testing.T) Fixture) {
 		{"plug read-only", (*suite).plugReadOnly},
 		{"plug two", (*suite).plugTwo},
 		{"target taken", (*suite).targetTaken},
-		{"serial with another source", (*suite).serialTaken},
-		{"source with another serial", (*suite).sourceTaken},
 		{"source missing", (*suite).sourceMissing},
 		{"source that cannot be", (*suite).badSource},
 		{"domain that does not run", (*suite).stopped},
 		{"unplug", (*suite).unplug},
 		{"unplug what is not there", (*suite).unplugNothing},
-		{"unplug the wrong one", (*suite).unplugMismatch},
 		{"guest that refuses", (*suite).refuses},
 		{"guest that lets go while we wait", (*suite).letsGo},
 		{"domain that left", (*suite).gone},
 		{"users", (*suite).users},
 		{"all domains", (*suite).domains},
 		{"dry run", (*suite).dryRun},
-	} {
+	}
+	if driver.Can().Serial {
+		tests = append(tests, serials...)
+	} else {
+		tests = append(tests, sources...)
+	}
+	if _, can := driver.(hypervisor.Forcer); can {
+		tests = append(tests, force...)
+	}
+	for _, c := range tests {
 		t.Run(c.name, func(t *testing.T) { c.test(&suite{t, t.Context(), fixture(t)}) })
 	}
+}
+
+type testCase struct {
+	name string
+	test func(s *suite)
 }
 
 type suite struct {
@@ -195,13 +218,17 @@ func (s *suite) plug() {
 	if err != nil {
 		s.Fatal("Plug:", err)
 	}
-	if k.Source != d.Source || k.Target != dom.Slots[0].Target || k.ReadOnly || s.Driver.Can().Serial && k.Serial != serial {
+	want := ""
+	if s.Driver.Can().Serial {
+		want = serial
+	}
+	if k.Source != d.Source || k.Target != dom.Slots[0].Target || k.ReadOnly || k.Serial != want {
 		s.Errorf("plugged disk is %+v, slot was %+v", k, dom.Slots[0])
 	}
 	if there, ok := s.lookup().Find(serial, d.Source); !ok || there != k {
 		s.Errorf("domain has %+v, Plug gave %+v", there, k)
 	}
-	if p := s.Driver.GuestPath(k); s.Driver.Can().Serial && !strings.Contains(p, serial) {
+	if p := s.Driver.GuestPath(k); !strings.Contains(p, cmp.Or(want, k.Target)) {
 		s.Errorf("in the guest it is %q", p)
 	}
 }
@@ -256,7 +283,6 @@ func (s *suite) targetTaken() {
 }
 
 func (s *suite) serialTaken() {
-	s.need(s.Driver.Can().Serial, "serials")
 	d := hypervisor.Disk{Source: s.Sources[1], Serial: serial}
 	s.mustPlug(hypervisor.Disk{Source: s.Sources[0], Serial: serial})
 	_, err := s.Driver.Plug(s.ctx, s.Host, s.lookup(), d)
@@ -269,7 +295,6 @@ func (s *suite) serialTaken() {
 }
 
 func (s *suite) sourceTaken() {
-	s.need(s.Driver.Can().Serial, "serials")
 	dom := s.lookup()
 	s.mustPlug(hypervisor.Disk{Source: s.Sources[0], Serial: serial})
 	d := hypervisor.Disk{Source: s.Sources[0], Serial: other}
@@ -281,6 +306,18 @@ func (s *suite) sourceTaken() {
 	if s.Alias != "" {
 		_, err = s.Driver.Plug(s.ctx, s.Host, s.lookup(), hypervisor.Disk{Source: s.Alias, Serial: other})
 		s.wrong(err, onevolume.Held)
+	}
+}
+
+// sourceAgain: without serials, whoever asks for the same source asks for the
+// same disk.
+func (s *suite) sourceAgain() {
+	k := s.mustPlug(hypervisor.Disk{Source: s.Sources[0], Serial: serial})
+	if again := s.mustPlug(hypervisor.Disk{Source: s.Sources[0], Serial: other}); again != k {
+		s.Errorf("plugged again as %+v, was %+v", again, k)
+	}
+	if n := len(s.lookup().Disks); n != 1 {
+		s.Errorf("domain has %d disks", n)
 	}
 }
 

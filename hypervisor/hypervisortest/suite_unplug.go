@@ -16,23 +16,58 @@ func (s *suite) unplug() {
 	s.mustPlug(d)
 	s.mustUnplug(d)
 	s.mustUnplug(d)
-	s.mustPlug(d)
-	s.mustUnplug(hypervisor.Disk{Serial: serial})
 	k := s.mustPlug(d)
 	k.Target = "sdzz" // a name remembered wrongly must not matter
 	s.mustUnplug(k)
 }
 
+func (s *suite) unplugBySerial() {
+	s.mustPlug(hypervisor.Disk{Source: s.Sources[0], Serial: serial})
+	s.mustUnplug(hypervisor.Disk{Serial: serial})
+}
+
+// unplugUnknown: what cannot be known must not pass for gone.
+func (s *suite) unplugUnknown() {
+	before := s.mustPlug(hypervisor.Disk{Source: s.Sources[0], Serial: serial})
+	s.wrong(s.Driver.Unplug(s.ctx, s.Host, s.VM, hypervisor.Disk{Serial: serial}, 0), onevolume.Invalid)
+	if k, ok := s.lookup().Find("", before.Source); !ok || k != before {
+		s.Errorf("the disk is now %+v, was %+v", k, before)
+	}
+}
+
+func (s *suite) force() {
+	s.need(s.Stuck != nil, "a guest that refuses")
+	d, release := s.Stuck(s.T)
+	if err := s.Driver.(hypervisor.Forcer).ForceUnplug(s.ctx, s.Host, s.VM, d, wait); err != nil {
+		s.Fatal("ForceUnplug:", err)
+	}
+	if k, there := s.lookup().Find(d.Serial, d.Source); there {
+		s.Errorf("the domain still has %+v", k)
+	}
+	if users, err := s.Driver.Users(s.ctx, s.Host, "", []string{d.Source}); err != nil || len(users) > 0 {
+		s.Errorf("Users: %v, %v", users, err)
+	}
+	release()
+	s.mustPlug(hypervisor.Disk{Source: d.Source, Serial: serial})
+	s.mustUnplug(hypervisor.Disk{Source: d.Source, Serial: serial})
+}
+
+func (s *suite) forceNothing() {
+	d := hypervisor.Disk{Source: s.Sources[1], Serial: other}
+	if err := s.Driver.(hypervisor.Forcer).ForceUnplug(s.ctx, s.Host, s.VM, d, wait); err != nil {
+		s.Error("ForceUnplug:", err)
+	}
+}
+
 func (s *suite) unplugNothing() {
 	before := s.mustPlug(hypervisor.Disk{Source: s.Sources[0], Serial: serial})
 	s.mustUnplug(hypervisor.Disk{Source: s.Sources[1], Serial: other})
-	if k, ok := s.lookup().Find(serial, ""); !ok || k != before {
+	if k, ok := s.lookup().Find(serial, before.Source); !ok || k != before {
 		s.Errorf("a disk nobody spoke of is now %+v, was %+v", k, before)
 	}
 }
 
 func (s *suite) unplugMismatch() {
-	s.need(s.Driver.Can().Serial, "serials")
 	before := s.mustPlug(hypervisor.Disk{Source: s.Sources[0], Serial: serial})
 	err := s.Driver.Unplug(s.ctx, s.Host, s.VM, hypervisor.Disk{Source: s.Sources[1], Serial: serial}, wait)
 	s.wrong(err, onevolume.Mismatch)

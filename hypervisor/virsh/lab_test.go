@@ -125,7 +125,7 @@ func TestLab(t *testing.T) {
 		b.undo()
 		b.Exec("host01", "iscsiadm -m session -u; iscsiadm -m node -o delete")
 	}()
-	t.Run("suite", func(t *testing.T) { hypervisortest.Run(t, b.fixture) })
+	t.Run("suite", func(t *testing.T) { hypervisortest.Run(t, virsh.New(virsh.Options{}), b.fixture) })
 	t.Run("guest", b.guest)
 	t.Run("late attach", b.lateAttach)
 	t.Run("no sudo", b.noSudo)

@@ -67,7 +67,7 @@ func fixture(t *testing.T) hypervisortest.Fixture {
 }
 
 func TestSuite(t *testing.T) {
-	hypervisortest.Run(t, fixture)
+	hypervisortest.Run(t, virsh.New(virsh.Options{}), fixture)
 }
 
 // The exact commands, once.
