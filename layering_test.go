@@ -30,6 +30,7 @@ var layers = map[string]layer{
 	"template":                    {ours: []string{"."}},
 	"config":                      {outside: []string{"go.yaml.in/yaml/v3"}},
 	"xmlrpc/wire":                 {outside: []string{"github.com/kolo/xmlrpc"}},
+	"xmlrpc/passthrough":          {ours: []string{"xmlrpc/wire"}},
 	"hypervisor":                  {ours: []string{".", "command"}},
 	"array":                       {ours: []string{"."}},
 	"array/arraytest":             {ours: []string{".", "array", "command"}},

@@ -19,6 +19,7 @@ import (
 	"onevolume/opennebula"
 	"onevolume/store"
 	"onevolume/xmlrpc"
+	"onevolume/xmlrpc/passthrough"
 	"onevolume/xmlrpc/wire"
 )
 
@@ -78,6 +79,12 @@ func (d *Daemon) connect(ctx context.Context) error {
 		Every: d.conf.Operations.Checkup, First: firstCheckup(d.conf.Operations.Checkup),
 	}
 	w := &wire.Server{Log: d.logCall, Panicked: d.logPanic}
+	if d.conf.PassThrough {
+		w.Reserved = "one.volume"
+		if w.Beyond, err = passthrough.New(passthrough.Config{Endpoint: endpoint, TLS: tls}); err != nil {
+			return err
+		}
+	}
 	api := xmlrpc.Server{Auth: opennebula.NewAuthenticator(one, d.conf.AuthCache), Inventory: service, Operator: d.loops, Health: d.checkups, Unaudited: d.logUnaudited}
 	api.Register(w)
 	var lc net.ListenConfig
@@ -86,7 +93,7 @@ func (d *Daemon) connect(ctx context.Context) error {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", metrics.Handler(d.store, d.checkups))
-	mux.Handle("/", w)
+	mux.Handle("/", wire.Compress(w))
 	d.server = wire.HTTPServer(d.conf.Listen, mux)
 	return nil
 }
@@ -130,7 +137,12 @@ func (d *Daemon) logCall(r wire.Record) {
 	if r.Result != 0 {
 		log = d.log.Info
 	}
-	log("call", zap.String("method", r.Method), zap.String("peer", r.Peer), zap.Duration("took", r.Duration), zap.Int("result", r.Result))
+	fields := []zap.Field{zap.Uint64("request", r.ID), zap.String("method", r.Method), zap.Int("uid", r.User), zap.String("peer", r.Peer),
+		zap.Duration("took", r.Duration), zap.Int("result", r.Result)}
+	if r.Status != 0 {
+		fields = append(fields, zap.Int("status", r.Status), zap.Int64("bytes", r.Bytes))
+	}
+	log("call", fields...)
 }
 
 // logUnaudited keeps in the log what the audit should have kept.

@@ -28,6 +28,9 @@ type Config struct {
 	Listen string `yaml:"listen"`
 	// OneXMLRPC is oned's endpoint. Empty: as OpenNebula's tools find it.
 	OneXMLRPC string `yaml:"one_xmlrpc"`
+	// PassThrough passes calls of methods that are not ours on to oned, so
+	// that one endpoint serves all.
+	PassThrough bool `yaml:"pass_through"`
 	// Database is sqlite:PATH, or mysql://user:password@host:port/database
 	// (with ?socket=PATH for a local socket).
 	Database string `yaml:"database"`
@@ -110,12 +113,13 @@ type ISCSI struct {
 // Default is the configuration of an empty file.
 func Default() Config {
 	return Config{
-		Listen:    "127.0.0.1:2475",
-		Database:  "sqlite:/var/lib/one/onevolume.db",
-		KeyFile:   "/var/lib/one/.one/onevolume_key",
-		Log:       Log{File: "stderr", Level: "info", Format: "text"},
-		AuthCache: 5 * time.Second,
-		Shutdown:  20 * time.Second,
+		Listen:      "127.0.0.1:2475",
+		PassThrough: true,
+		Database:    "sqlite:/var/lib/one/onevolume.db",
+		KeyFile:     "/var/lib/one/.one/onevolume_key",
+		Log:         Log{File: "stderr", Level: "info", Format: "text"},
+		AuthCache:   5 * time.Second,
+		Shutdown:    20 * time.Second,
 		Operations: Operations{Lease: 30 * time.Second, Sweep: 10 * time.Second, Checkup: 10 * time.Minute, GiveUp: 10 * time.Minute,
 			Unplug: time.Minute, Lock: time.Minute},
 		Hosts: Hosts{Connect: 10 * time.Second, Connections: 8, CoolDown: 15 * time.Second, LibvirtURI: "qemu:///system",

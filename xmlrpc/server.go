@@ -84,6 +84,7 @@ func (s *Server) Register(w *wire.Server) {
 		return context.WithValue(ctx, callerKey{}, who), nil
 	}
 	w.Describe = describe
+	w.User = func(ctx context.Context) int { return caller(ctx).UID }
 	w.Add(s.methods()...)
 	w.Add(s.workflowMethods()...)
 	w.Add(s.careMethods()...)

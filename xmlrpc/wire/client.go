@@ -176,6 +176,16 @@ func (c *Client) post(ctx context.Context, body []byte) (answer []byte, sent boo
 	return answer, true, err
 }
 
+// URL is where calls go, for who brings bodies of his own; the path of a unix
+// socket is not in it.
+func (c *Client) URL() *url.URL {
+	u, err := url.Parse(c.url)
+	if err != nil {
+		panic(err) // NewClient has parsed it
+	}
+	return u
+}
+
 // Close drops the connections that are kept.
 func (c *Client) Close() { c.HTTP.CloseIdleConnections() }
 

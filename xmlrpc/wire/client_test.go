@@ -249,25 +249,6 @@ func TestEndpoints(t *testing.T) {
 	}
 }
 
-// TestForward: what a server does not know goes on to another, and comes
-// back as the other said it.
-func TestForward(t *testing.T) {
-	c := client(t, Config{Endpoint: serve(t, onedLike(t)).URL + Path})
-	front := &Server{Forward: func(ctx context.Context, call Call) (any, error) {
-		v, err := c.Call(ctx, call.Method, call.Params...)
-		if err == nil {
-			v = Success(v)
-		}
-		return v, err
-	}}
-	for _, name := range []string{"vm_info", "err_no_such_vm", "err_type_string_for_int", "err_unknown_method", "system_version"} {
-		request, want := read(t, name)
-		if got := post(front, request).Body.String(); got != want {
-			t.Errorf("%s: %s\n%s", name, got, want)
-		}
-	}
-}
-
 // TestPython: the standard library's client of another language understands
 // us.
 func TestPython(t *testing.T) {

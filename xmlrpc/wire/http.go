@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -24,8 +25,11 @@ const (
 
 // HTTPServer is an HTTP server with limits for clients that are slow or
 // talkative. It puts none on how long a method may run: an attach takes its
-// time. An answer must be taken within 30 s.
+// time. An answer must be taken within 30 s. HTTP/2, which no client of
+// XML-RPC speaks, is not offered.
 func HTTPServer(addr string, h http.Handler) *http.Server {
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
 	return &http.Server{
 		Addr:              addr,
 		Handler:           h,
@@ -33,6 +37,7 @@ func HTTPServer(addr string, h http.Handler) *http.Server {
 		ReadTimeout:       requestTime,
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    headerSize,
+		Protocols:         &protocols,
 	}
 }
 
@@ -59,13 +64,37 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	limits := s.Limits.orDefault()
+	most := limits.Body
+	if s.Beyond != nil {
+		most = max(most, s.Beyond.Limit())
+	}
+	if r.ContentLength > most {
+		tooLarge(w, r)
+		return
+	}
+	// The deadline of the answer before on this connection.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
+	in := readers.Get().(*bufio.Reader)
+	in.Reset(r.Body)
+	if s.Beyond != nil {
+		if h, ok, err := readHead(in); err == nil && ok && s.foreign(h.Method) {
+			// Whoever reads the body may do so beyond this call: the reader
+			// is not used again.
+			s.pass(w, r, in, h)
+			return
+		}
+	}
+	defer func() {
+		in.Reset(nil)
+		readers.Put(in)
+	}()
 	if r.ContentLength > limits.Body {
-		w.Header().Set("Connection", "close")
-		refuse(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("XML-RPC request too large (%d bytes)", r.ContentLength))
+		tooLarge(w, r)
 		return
 	}
 	start := time.Now()
-	call, err := ReadCall(r.Body, limits)
+	call, release, err := s.read(r, in, limits)
+	defer release()
 	if err != nil {
 		s.unreadable(w, r, start, err)
 		return
@@ -73,10 +102,16 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.respond(w, s.serve(context.WithValue(r.Context(), peerKey{}, r.RemoteAddr), call))
 }
 
+// tooLarge refuses a body by its length, without reading it.
+func tooLarge(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Connection", "close")
+	refuse(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("XML-RPC request too large (%d bytes)", r.ContentLength))
+}
+
 // unreadable answers a body that holds no call.
 func (s *Server) unreadable(w http.ResponseWriter, r *http.Request, start time.Time, err error) {
 	if fault, ok := errors.AsType[*Fault](err); ok {
-		s.record("", r.RemoteAddr, start, fault.Code)
+		s.end(s.begin(r.RemoteAddr, Call{}), start, failed(fault))
 		if fault.Code == FaultTooLarge {
 			// The rest of the body is not waited for.
 			w.Header().Set("Connection", "close")
@@ -89,6 +124,11 @@ func (s *Server) unreadable(w http.ResponseWriter, r *http.Request, start time.T
 		return
 	}
 	w.Header().Set("Connection", "close")
+	if errors.Is(err, errBusy) {
+		w.Header().Set("Retry-After", "1")
+		refuse(w, http.StatusServiceUnavailable, "The server is busy with large requests. Try again.")
+		return
+	}
 	if slow, ok := errors.AsType[net.Error](err); ok && slow.Timeout() {
 		refuse(w, http.StatusRequestTimeout, "Timed out waiting for client to send its POST data")
 		return
@@ -130,11 +170,11 @@ func send(w http.ResponseWriter, status int, body []byte) {
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	control := http.NewResponseController(w)
 	// A recorder in a test has no deadline; nothing else fails here. The
-	// deadline is lifted again, for whoever is served next on the connection.
+	// deadline stays for what net/http sends when the handler has returned,
+	// and is lifted by the next call on the connection.
 	_ = control.SetWriteDeadline(time.Now().Add(writeTime))
 	w.WriteHeader(status)
 	// A client that went away is no error of the server's.
 	_, _ = w.Write(body)
 	_ = control.Flush()
-	_ = control.SetWriteDeadline(time.Time{})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 )
 
@@ -31,26 +32,28 @@ type Server struct {
 	// -1. Without it every error is internal and shows nothing.
 	Describe func(error) (message string, code, objectID int)
 
-	// Forward, when set, gets the calls of methods that nobody serves. Its
-	// value is the whole answer; a *Fault or *APIError in its error is
-	// answered as it is.
-	Forward func(ctx context.Context, call Call) (any, error)
+	// User is the id of who Authenticate found, for the records.
+	User func(ctx context.Context) int
 
-	// Log hears of every call when it is done, those within a multicall
-	// included. Panicked hears of a method that panicked. Both may be nil.
+	// Guard, when set, is asked before each Authenticate.
+	Guard Guard
+
+	// Beyond, when set, answers the methods that are not added here, unless
+	// their names begin with Reserved.
+	Beyond   Beyond
+	Reserved string
+
+	// Invoked hears of every call whose caller is known, or that is passed on;
+	// Log of every call when it is done, those within a multicall included.
+	// Panicked hears of a method that panicked. They may be nil.
+	Invoked  func(Record)
 	Log      func(Record)
 	Panicked func(method string, value any, stack []byte)
 
 	methods map[string]*Method
 	names   []string // in the order of Add
-}
-
-// Record is a call that is done. Neither parameters nor sessions are in it.
-type Record struct {
-	Method   string // "" when the body was no call
-	Peer     string // the address the call came from
-	Duration time.Duration
-	Result   int // 0, one of oned's codes, or a fault's code (below zero)
+	calls   atomic.Uint64
+	large   memory
 }
 
 // Add registers methods. It panics on a name that is taken and on a session
@@ -100,18 +103,32 @@ func Peer(ctx context.Context) string {
 // serve answers one call that was read already. ctx knows its Peer.
 func (s *Server) serve(ctx context.Context, call Call) answer {
 	start := time.Now()
-	a := s.dispatch(ctx, call)
-	s.record(call.Method, Peer(ctx), start, a.code)
+	rec := s.begin(Peer(ctx), call)
+	a := s.dispatch(ctx, call, rec)
+	s.end(rec, start, a)
 	return a
 }
 
-func (s *Server) record(method, peer string, start time.Time, code int) {
-	if s.Log != nil {
-		s.Log(Record{Method: method, Peer: peer, Duration: time.Since(start), Result: code})
+// begin opens the record of a call.
+func (s *Server) begin(peer string, call Call) *Record {
+	return &Record{ID: s.calls.Add(1), Method: call.Method, Peer: peer, User: -1, params: call.Params}
+}
+
+func (s *Server) invoked(rec *Record) {
+	if s.Invoked != nil {
+		s.Invoked(*rec)
 	}
 }
 
-func (s *Server) dispatch(ctx context.Context, call Call) (a answer) {
+// end closes the record of a call.
+func (s *Server) end(rec *Record, start time.Time, a answer) {
+	if s.Log != nil {
+		rec.Duration, rec.Result, rec.answer = time.Since(start), a.code, a
+		s.Log(*rec)
+	}
+}
+
+func (s *Server) dispatch(ctx context.Context, call Call, rec *Record) (a answer) {
 	defer func() {
 		v := recover()
 		if v == nil {
@@ -130,9 +147,8 @@ func (s *Server) dispatch(ctx context.Context, call Call) (a answer) {
 		if a, ok := s.system(ctx, call); ok {
 			return a
 		}
-		if s.Forward != nil {
-			v, err := s.Forward(ctx, call)
-			return s.forwarded(call.Method, v, err)
+		if s.foreign(call.Method) {
+			return failed(notACall("The method's name is not within the first %d bytes, or behind a document type", headSize))
 		}
 		return failed(undefined(call.Method))
 	}
@@ -140,6 +156,10 @@ func (s *Server) dispatch(ctx context.Context, call Call) (a answer) {
 	if refused != nil {
 		return *refused
 	}
+	if s.User != nil && ctx.Value(knownKey{}) != nil {
+		rec.User = s.User(ctx)
+	}
+	s.invoked(rec)
 	if fault := m.check(call); fault != nil {
 		return failed(fault)
 	}
@@ -169,12 +189,26 @@ func (s *Server) authenticate(ctx context.Context, m *Method, call Call) (contex
 	if !ok || s.Authenticate == nil {
 		return refuse(s.failure(call.Method, authFailed, codeAuth, noObject))
 	}
+	done, err := s.try(Peer(ctx), session)
+	if err != nil {
+		return refuse(s.failure(call.Method, authFailed+" "+err.Error(), codeAuth, noObject))
+	}
+	verdict := Unsure
+	defer func() { done(verdict) }()
 	known, err := s.Authenticate(ctx, session)
 	if err != nil {
-		return refuse(s.describe(call.Method, err))
+		a := s.describe(call.Method, err)
+		if a.code == codeAuth {
+			verdict = Refused
+		}
+		return refuse(a)
 	}
-	return known, nil
+	verdict = Known
+	return context.WithValue(known, knownKey{}, true), nil
 }
+
+// knownKey marks the context of a caller who is known.
+type knownKey struct{}
 
 // describe turns a method's error into its answer.
 func (s *Server) describe(method string, err error) answer {
@@ -188,12 +222,10 @@ func (s *Server) describe(method string, err error) answer {
 	return s.failure(method, message, code, objectID)
 }
 
-func (s *Server) forwarded(method string, v any, err error) answer {
-	if err == nil {
-		return answer{value: v}
+// asFault is an error as a fault: one that is in it, or its text.
+func asFault(err error) *Fault {
+	if f, ok := errors.AsType[*Fault](err); ok {
+		return f
 	}
-	if api, ok := errors.AsType[*APIError](err); ok {
-		return answer{value: Failure(api.Message, api.Code, api.ObjectID), code: api.Code}
-	}
-	return s.describe(method, err)
+	return faultf(FaultInternal, "%s", err)
 }

@@ -40,11 +40,14 @@ func (s *Server) system(ctx context.Context, call Call) (answer, bool) {
 		for _, name := range s.names {
 			names = append(names, name)
 		}
-		return answer{value: names}, true
+		return s.withBeyond(ctx, call, names), true
 	case "system.multicall":
 		return s.multicall(ctx, call.Params[0].([]any)), true
 	case "system.shutdown":
 		return failed(faultf(0, "This server program is not capable of shutting down")), true
+	}
+	if s.foreign(call.Text(0)) {
+		return s.ask(ctx, call), true
 	}
 	m, ok := s.methods[call.Text(0)]
 	if !ok {
@@ -71,29 +74,74 @@ func (s *Server) multicall(ctx context.Context, calls []any) answer {
 		return failed(faultf(FaultTooLarge, "system.multicall with %d calls; at most %d are allowed", len(calls), most))
 	}
 	results := make([]any, 0, len(calls))
-	for _, v := range calls {
+	for len(calls) > 0 {
 		if ctx.Err() != nil {
 			return failed(faultf(FaultInternal, "system.multicall was given up by its caller"))
 		}
-		a := s.inner(ctx, v)
-		if a.fault != nil {
-			results = append(results, a.fault.members())
-		} else {
-			results = append(results, []any{a.value})
+		// What follows each other and is Beyond's goes there in one.
+		run := s.foreignRun(calls)
+		answers := s.askAll(ctx, run)
+		if len(run) == 0 {
+			answers = []answer{s.inner(ctx, calls[0])}
 		}
+		for _, a := range answers {
+			if a.fault != nil {
+				results = append(results, a.fault.members())
+			} else {
+				results = append(results, []any{a.value})
+			}
+		}
+		calls = calls[len(answers):]
 	}
 	return answer{value: results}
 }
 
-func (s *Server) inner(ctx context.Context, v any) answer {
+// foreignRun are the calls that list begins with and that are Beyond's.
+func (s *Server) foreignRun(list []any) []Call {
+	var run []Call
+	for _, v := range list {
+		call, ok := part(v)
+		if !ok || !s.foreign(call.Method) {
+			break
+		}
+		run = append(run, call)
+	}
+	return run
+}
+
+// part reads one call of a system.multicall.
+func part(v any) (Call, bool) {
 	members, _ := v.(map[string]any)
 	name, named := members["methodName"].(string)
 	params, listed := members["params"].([]any)
-	if !named || !listed {
+	return Call{Method: name, Params: params}, named && listed
+}
+
+func (s *Server) inner(ctx context.Context, v any) answer {
+	call, ok := part(v)
+	if !ok {
 		return failed(faultf(FaultType, "A call in system.multicall needs the members methodName and params"))
 	}
-	if name == "system.multicall" {
+	if call.Method == "system.multicall" {
 		return failed(faultf(FaultRefused, "Recursive system.multicall forbidden"))
 	}
-	return s.serve(ctx, Call{Method: name, Params: params})
+	return s.serve(ctx, call)
+}
+
+// withBeyond joins the names of the methods served here with Beyond's.
+func (s *Server) withBeyond(ctx context.Context, call Call, names []any) answer {
+	if s.Beyond == nil {
+		return answer{value: names}
+	}
+	a := s.ask(ctx, call)
+	list, _ := a.value.([]any)
+	for _, name := range list {
+		if text, ok := name.(string); ok && s.foreign(text) {
+			names = append(names, text)
+		}
+	}
+	if a.fault == nil {
+		a.value = names
+	}
+	return a
 }

@@ -130,5 +130,8 @@ func notACall(format string, args ...any) *Fault {
 	return faultf(FaultParse, "Call XML not a proper XML-RPC call.  "+format, args...)
 }
 
+// errNoResponse is an answer that is none of XML-RPC's.
+var errNoResponse = errors.New("the answer is not XML-RPC")
+
 // errEmpty is ReadCall's answer to a body without a byte: HTTP's business.
 var errEmpty = errors.New("the body is empty")

@@ -1,0 +1,162 @@
+package passthrough
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"onevolume/xmlrpc/wire"
+)
+
+// call is what is known of one request on its way.
+type call struct {
+	body   *watched
+	sent   atomic.Bool // the whole request was written to oned
+	answer *observed
+}
+
+type callKey struct{}
+
+// Pass sends a request on to oned and its answer back. A client that goes
+// away ends the connection to oned too.
+func (p *Proxy) Pass(w http.ResponseWriter, r *http.Request, _ wire.Head) wire.Passed {
+	seen := &observed{ResponseWriter: w, control: http.NewResponseController(w), start: time.Now()}
+	length := time.Duration(max(r.ContentLength, 0)) * time.Second / slowRate
+	_ = seen.control.SetReadDeadline(seen.start.Add(slowTime + length)) // a recorder in a test has none
+	if slices.ContainsFunc(r.Header.Values("Via"), func(v string) bool { return strings.Contains(v, p.name) }) {
+		p.fault(seen, fmt.Sprintf("one_xmlrpc, or ONE_XMLRPC, names onevolumed itself: %s must be oned's endpoint", p.endpoint))
+		return seen.passed()
+	}
+	c := &call{body: &watched{Closer: r.Body}, answer: seen}
+	r = r.WithContext(httptrace.WithClientTrace(context.WithValue(r.Context(), callKey{}, c), &httptrace.ClientTrace{
+		WroteRequest: func(i httptrace.WroteRequestInfo) { c.sent.Store(i.Err == nil) },
+	}))
+	done, err := p.receive(r, c)
+	defer done()
+	if err != nil {
+		p.refuse(seen, r, err)
+		return seen.passed()
+	}
+	r.Body = c.body
+	release, err := p.slots.take(r.Context(), r.RemoteAddr)
+	if err != nil {
+		p.fault(seen, p.text(err, false))
+		return seen.passed()
+	}
+	defer release()
+	p.proxy.ServeHTTP(seen, r)
+	return seen.passed()
+}
+
+var (
+	errNoLength = fmt.Errorf("oned takes no request of more than %d bytes without a Content-Length", unmeasured)
+	errTooMany  = errors.New("too many requests without a Content-Length at once; try again")
+)
+
+// receive waits for the beginning of a body, so that a slow client holds no
+// connection to oned, and for the whole of one whose length is not known.
+func (p *Proxy) receive(r *http.Request, c *call) (done func(), err error) {
+	done = func() {}
+	if r.ContentLength >= 0 {
+		in := bufio.NewReaderSize(r.Body, int(min(max(r.ContentLength, 16), held)))
+		c.body.Reader = in
+		_, err = in.Peek(int(min(r.ContentLength, held)))
+		return done, err
+	}
+	select {
+	case p.chunked <- struct{}{}:
+		done = func() { <-p.chunked }
+	default:
+		return done, errTooMany
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, unmeasured+1))
+	switch {
+	case err != nil:
+		return done, err
+	case len(body) > unmeasured:
+		return done, errNoLength
+	}
+	c.body.Reader, r.ContentLength, r.TransferEncoding = bytes.NewReader(body), int64(len(body)), nil
+	return done, nil
+}
+
+// refuse answers a request that did not come whole.
+func (p *Proxy) refuse(w http.ResponseWriter, _ *http.Request, err error) {
+	status, text := http.StatusBadRequest, "The request's body ended early"
+	slow, isNet := errors.AsType[net.Error](err)
+	switch {
+	case errors.Is(err, errNoLength):
+		status, text = http.StatusLengthRequired, err.Error()
+	case errors.Is(err, errTooMany):
+		status, text = http.StatusServiceUnavailable, err.Error()
+		w.Header().Set("Retry-After", "1")
+	case isNet && slow.Timeout():
+		status, text = http.StatusRequestTimeout, "Timed out waiting for client to send its POST data"
+	}
+	w.Header().Set("Connection", "close")
+	http.Error(w, text, status)
+}
+
+// failed answers when there is no answer of oned's.
+func (p *Proxy) failed(w http.ResponseWriter, r *http.Request, err error) {
+	c := r.Context().Value(callKey{}).(*call)
+	if own := c.body.failure(); own != nil {
+		p.refuse(w, r, own)
+		return
+	}
+	p.fault(w, p.text(err, c.sent.Load()))
+}
+
+// text says that oned does not answer, and whether the call may have been
+// carried out all the same.
+func (p *Proxy) text(err error, sent bool) string {
+	if errors.Is(err, errBusy) {
+		return fmt.Sprintf("oned (%s) %v. The call was not carried out.", p.endpoint, err)
+	}
+	outcome := "The call was not carried out."
+	if sent {
+		outcome = "The call may have been carried out: look before you call again."
+	}
+	return fmt.Sprintf("oned (%s) does not answer: %v. %s", p.endpoint, err, outcome)
+}
+
+// fault is an answer that every client of XML-RPC shows to its user.
+func (p *Proxy) fault(w http.ResponseWriter, text string) {
+	if seen, ok := w.(*observed); ok {
+		seen.failed = true
+	}
+	w.Header().Set("Content-Type", "text/xml; charset=utf-8")
+	_ = wire.WriteFault(w, &wire.Fault{Code: wire.FaultInternal, Message: text})
+}
+
+// watched is a request's body that keeps the error with which it ended.
+type watched struct {
+	io.Reader
+	io.Closer
+	err atomic.Pointer[error]
+}
+
+func (b *watched) Read(to []byte) (int, error) {
+	n, err := b.Reader.Read(to)
+	if err != nil && !errors.Is(err, io.EOF) {
+		b.err.Store(&err)
+	}
+	return n, err
+}
+
+func (b *watched) failure() error {
+	if err := b.err.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
