@@ -161,6 +161,7 @@ func (a *App) root() *cobra.Command {
 		Use:           "onevolume",
 		Short:         "Volumes on iSCSI storage for OpenNebula's virtual machines",
 		SilenceErrors: true, SilenceUsage: true,
+		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return cmd.Help()

@@ -23,7 +23,7 @@ func volumeColumns(numeric bool) []table.Column[onevolume.Volume] {
 		{Name: "NAME", Desc: "Name of the volume", Size: 15, Left: true, Expand: true, Cell: func(v v) string { return v.Name }},
 		{Name: "ARRAY", Desc: "Storage machine that exports the volume", Size: 8, Left: true, Cell: func(v v) string { return v.Array }},
 		{Name: "SIZE", Desc: "Size of the volume", Size: 7, Cell: func(v v) string { return v.Size.String() }},
-		{Name: "STAT", Desc: "State of the volume", Size: 4, Left: true, Cell: func(v v) string { return v.State.Short() }},
+		{Name: "STAT", Desc: "State of the volume", Size: 4, Left: true, Cell: statText},
 		{Name: "VM", Desc: "VM that the volume is in", Size: 5, Adjust: true, Cell: func(v v) string { return vmText(v.Attachment.VM) }},
 		{Name: "HOST", Desc: "Host of that VM", Size: 10, Left: true, Cell: func(v v) string { return v.Attachment.Host }},
 		{Name: "DEVICE", Desc: "Target of the disk in that VM", Size: 6, Left: true, Cell: func(v v) string { return v.Attachment.Device }},
@@ -33,6 +33,7 @@ func volumeColumns(numeric bool) []table.Column[onevolume.Volume] {
 		{Name: "UNIT_SERIAL", Desc: "Unit serial number that proves the device", Size: 16, Left: true, Adjust: true, Cell: func(v v) string { return v.Identity.Serial }},
 		{Name: "WWID", Desc: "Identifier that proves the device", Size: 20, Left: true, Adjust: true, Cell: func(v v) string { return v.Identity.WWID }},
 		{Name: "OPERATION", Desc: "Newest operation on the volume", Size: 9, Cell: func(v v) string { return operationText(v.Operation) }},
+		{Name: "LOCK", Desc: "What a lock keeps from", Size: 6, Left: true, Cell: func(v v) string { return v.Lock.Level.String() }},
 		{Name: "REGTIME", Desc: "Time of registration", Size: 15, Cell: func(v v) string { return when(v.Registered) }},
 		{Name: "MODTIME", Desc: "Time of the last change", Size: 15, Cell: func(v v) string { return when(v.Modified) }},
 	}
@@ -46,6 +47,14 @@ func volumeColumns(numeric bool) []table.Column[onevolume.Volume] {
 // standardColumns are shown when nothing else is asked for.
 func standardColumns() []string {
 	return []string{"ID", "USER", "GROUP", "NAME", "ARRAY", "SIZE", "STAT", "VM", "HOST"}
+}
+
+// statText is the state, in oneimage's word for a free volume that is disabled.
+func statText(v *onevolume.Volume) string {
+	if v.Disabled && v.State.Free() {
+		return "disa"
+	}
+	return v.State.Short()
 }
 
 func vmText(id onevolume.VMID) string {

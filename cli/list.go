@@ -35,7 +35,6 @@ func (a *App) listCommand() *cobra.Command {
 		ValidArgsFunction: a.complete(words("all", "mine", "group")),
 	}
 	c.add(cmd)
-	cmd.Flags().BoolVar(&c.noPager, "no-pager", false, "do not use a pager")
 	c.flags(cmd, "csv")
 	return cmd
 }
@@ -102,10 +101,10 @@ func (c *list) run(cmd *cobra.Command, args []string) error {
 }
 
 // printTable prints the table: at once where nobody leafs through it, else page
-// by page.
+// by page, and by a pager as soon as the terminal is full.
 func (c *list) printTable(ctx context.Context, s *Session, t *table.Table[onevolume.Volume], flag int) error {
 	screen, rows := c.screen(), c.rows()
-	if rows < 3 || c.noPager {
+	if rows < 3 || c.noPager || c.CSV {
 		all, err := s.volumes(ctx, flag, c.pageSize())
 		if err != nil {
 			return err
@@ -114,12 +113,16 @@ func (c *list) printTable(ctx context.Context, s *Session, t *table.Table[onevol
 	}
 	next, stop := iter.Pull2(s.pages(ctx, flag, rows-1, c.pageSize()))
 	defer stop()
-	first, err, _ := next()
-	if err != nil {
-		return err
-	}
-	if len(first) < rows-1 {
-		return unlessClosed(t.Print(c.Out, screen, first, true))
+	var first []onevolume.Volume
+	for len(first) < rows-1 {
+		list, err, more := next()
+		if err != nil {
+			return err
+		}
+		if !more {
+			return unlessClosed(t.Print(c.Out, screen, first, true))
+		}
+		first = append(first, t.Keep(list)...)
 	}
 	screen.Terminal = false // a pager need not know colours
 	return c.paged(func(w io.Writer) error {
@@ -127,6 +130,7 @@ func (c *list) printTable(ctx context.Context, s *Session, t *table.Table[onevol
 			if err := t.Print(w, screen, list, head); err != nil {
 				return err
 			}
+			var err error
 			var more bool
 			if list, err, more = next(); err != nil || !more {
 				return err

@@ -13,7 +13,9 @@ import (
 // tools have them.
 type tableFlags struct {
 	table.Options
-	numeric, describe, noPager bool
+	numeric, describe bool
+	noPager           bool // for list
+	delay             int  // for top
 }
 
 // expandAll is the value of --expand when none is given.
@@ -34,6 +36,8 @@ func (t *tableFlags) add(cmd *cobra.Command) {
 	f.Lookup("expand").NoOptDefVal = expandAll
 	f.BoolVar(&t.NoExpand, "no-expand", false, "do not fill the terminal")
 	f.BoolVarP(&t.numeric, "numeric", "n", false, "ids of users and groups instead of names")
+	f.BoolVar(&t.noPager, "no-pager", false, "do not use a pager (of list)")
+	f.IntVarP(&t.delay, "delay", "d", 1, "seconds between two lists of top (`x`)")
 	f.BoolVar(&t.describe, "describe", false, "describe the columns there are")
 }
 

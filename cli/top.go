@@ -15,7 +15,6 @@ import (
 type top struct {
 	*App
 	tableFlags
-	delay int
 }
 
 func (a *App) topCommand() *cobra.Command {
@@ -31,7 +30,6 @@ func (a *App) topCommand() *cobra.Command {
 		ValidArgsFunction: a.complete(words("all", "mine", "group")),
 	}
 	c.add(cmd)
-	cmd.Flags().IntVarP(&c.delay, "delay", "d", 1, "seconds between two lists (`x`)")
 	return cmd
 }
 

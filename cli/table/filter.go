@@ -42,6 +42,17 @@ func (t *Table[T]) parseFilters() error {
 	return nil
 }
 
+// Keep gives the rows that pass the filters.
+func (t *Table[T]) Keep(rows []T) []T {
+	var kept []T
+	for i := range rows {
+		if t.keeps(&rows[i]) {
+			kept = append(kept, rows[i])
+		}
+	}
+	return kept
+}
+
 // keeps says whether a row passes the filters. They look at the whole cell,
 // not at what of it has room.
 func (t *Table[T]) keeps(row *T) bool {
