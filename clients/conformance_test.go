@@ -75,7 +75,9 @@ var differs = map[string]struct{ how, why string }{
 
 	"image_allocate_nods":           {"a success, not a refusal 1024", "a volume is in no datastore"},
 	"image_allocate_alice_noauthds": {"a refusal 512, not a success", "a logical unit is registered by administrators and storage machines"},
-	"system_capabilities":           {"a fault -506, not a map[string]interface {}", "it tells which library serves and in which version, and this is not that library"},
+	"image_allocate_dupname": {`"[one.volume.allocate] NAME is already taken by VOLUME 0., object -1, -1", not "[one.volume.allocate] Error allocating a new volume. NAME is already taken by VOLUME 0., object -1, -1"`,
+		"the same words are said where nothing is allocated"},
+	"system_capabilities": {"a fault -506, not a map[string]interface {}", "it tells which library serves and in which version, and this is not that library"},
 
 	"err_entity_small":    {"a fault -503, not a refusal 256", "entities are not expanded: oned expands them without a limit for whoever calls"},
 	"xml_internal_entity": {"a fault -503, not a success", "likewise"},
