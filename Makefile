@@ -57,6 +57,7 @@ lab-test: deps
 
 bench: deps build
 	bench/bench.sh
+	bench/api.sh
 
 # Each fuzz target for a while; make test runs their seeds.
 fuzz:

@@ -60,6 +60,7 @@ var layers = map[string]layer{
 	"cmd/onevolume":               {ours: []string{"assemble", "cli"}},
 	"cmd/onevolumed":              {ours: []string{".", "assemble"}},
 	"lab":                         {},
+	"bench/load":                  {ours: []string{".", "store", "xmlrpc/wire"}, outside: []string{"github.com/kolo/xmlrpc"}},
 	"e2e":                         {},
 	"clients":                     {},
 	"command/commandtest":         {ours: []string{"command"}},
