@@ -125,7 +125,7 @@ func (s *Service) Rename(ctx context.Context, who onevolume.Caller, id onevolume
 // ADMIN, everything else MANAGE. Codes: NotFound, Forbidden, Internal (no such
 // bit, as oned).
 func (s *Service) Chmod(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID, bits [9]int) error {
-	if _, err := s.get(ctx, who, id, onevolume.Manage); err != nil {
+	if _, err := s.read(ctx, id); err != nil {
 		return err
 	}
 	return s.Store.Update(ctx, id, func(v *onevolume.Volume) error {

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"slices"
+	"strconv"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -95,4 +96,105 @@ func TestVolumesShowsWhatMayBeUsed(t *testing.T) {
 			}
 		})
 	})
+}
+
+// shows is oned's rule for a pool call, volume by volume, but that the flag of
+// the primary group shows nothing which could not be seen otherwise.
+func shows(f onevolume.Filter, v *onevolume.Volume) bool {
+	who := f.Viewer
+	mine, group, all := v.Owner.UID == who.UID, slices.Contains(who.Groups, v.Owner.GID), who.UID == 0 || slices.Contains(who.Groups, 0)
+	seen := all || mine || group && v.Permissions&0o040 != 0 || v.Permissions&0o004 != 0
+	switch {
+	case f.Flag == -3 && !mine, f.Flag == -4 && v.Owner.GID != who.GID, f.Flag == -1 && !mine && !group, f.Flag >= 0 && v.Owner.UID != f.Flag,
+		f.FirstID >= 0 && int(v.ID) < f.FirstID, f.LastID >= 0 && int(v.ID) > f.LastID,
+		len(f.States) > 0 && !slices.Contains(f.States, v.State), f.Name != "" && v.Name != f.Name, len(f.VMs) > 0 && !slices.Contains(f.VMs, v.Attachment.VM):
+		return false
+	}
+	return seen
+}
+
+// Pool calls with any parameters show what a walk through all volumes finds,
+// the newest first, and pages put together are the whole.
+func TestPoolCalls(t *testing.T) {
+	backends(t, func(t *testing.T, w *world) {
+		small := rapid.IntRange(0, 3)
+		n := 0
+		rapid.Check(t, func(t *rapid.T) {
+			for range 3 {
+				v := volume(n, onevolume.GiB)
+				n++
+				v.Owner = onevolume.Owner{UID: small.Draw(t, "uid"), GID: small.Draw(t, "gid")}
+				v.Permissions = onevolume.Permissions(rapid.SampledFrom([]int{0, 0o600, 0o640, 0o604, 0o440, 0o777}).Draw(t, "permissions"))
+				id := w.allocate(t, v)
+				if rapid.IntRange(0, 2).Draw(t, "attach") == 0 {
+					w.attached(t, root, attachNamed(onevolume.VMID(17+n%2), strconv.Itoa(int(id))))
+				}
+			}
+			all, err := w.Volumes(t.Context(), everything(root))
+			if err != nil {
+				t.Fatal(err)
+			}
+			who := onevolume.Caller{Owner: onevolume.Owner{UID: small.Draw(t, "viewer"), GID: small.Draw(t, "group")}}
+			who.Groups = rapid.SliceOfNDistinct(small, 0, 3, rapid.ID).Draw(t, "groups")
+			edge := rapid.IntRange(-1, n+1)
+			f, err := onevolume.PoolFilter(rapid.IntRange(-4, 3).Draw(t, "flag"), edge.Draw(t, "first"), edge.Draw(t, "last"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.Viewer = who
+			if rapid.Bool().Draw(t, "narrow") {
+				f.States = []onevolume.State{rapid.SampledFrom([]onevolume.State{onevolume.Available, onevolume.Attached}).Draw(t, "state")}
+			}
+			switch rapid.IntRange(0, 3).Draw(t, "search") {
+			case 1:
+				f.Name = all[rapid.IntRange(0, len(all)-1).Draw(t, "of")].Name
+			case 2:
+				f.VMs = []onevolume.VMID{onevolume.VMID(rapid.IntRange(16, 18).Draw(t, "vm"))}
+			}
+			want := []int{}
+			for i := range all {
+				if shows(f, &all[i]) {
+					want = append(want, int(all[i].ID))
+				}
+			}
+			list, err := w.Volumes(t.Context(), f)
+			if err != nil || !slices.Equal(ids(list), want) {
+				t.Fatalf("%+v: %v, %v, want %v", f, ids(list), err, want)
+			}
+			size, pages := rapid.IntRange(2, 7).Draw(t, "page"), []int{}
+			for {
+				p, err := onevolume.PoolFilter(f.Flag, len(pages), -size)
+				if err != nil {
+					t.Fatal(err)
+				}
+				p.Viewer, p.States, p.Name, p.VMs, p.FirstID, p.LastID = f.Viewer, f.States, f.Name, f.VMs, f.FirstID, f.LastID
+				page, err := w.Volumes(t.Context(), p)
+				if err != nil || len(page) > size {
+					t.Fatalf("%d volumes on a page of %d, %v", len(page), size, err)
+				}
+				pages = append(pages, ids(page)...)
+				if len(page) < size {
+					break
+				}
+			}
+			if !slices.Equal(pages, want) {
+				t.Fatalf("%+v: pages %v, want %v", f, pages, want)
+			}
+		})
+	})
+}
+
+// oned's numbers, as it reads them.
+func TestPoolFilter(t *testing.T) {
+	for _, c := range []struct{ flag, first, last, from, to, offset, limit int }{
+		{-2, -1, -1, -1, -1, 0, 0}, {-2, 3, -1, 3, -1, 0, 0}, {-2, 3, 7, 3, 7, 0, 0}, {-2, -1, 7, -1, -1, 0, 0},
+		{5, 0, -200, -1, -1, 0, 200}, {-4, 400, -2, -1, -1, 400, 2}, {0, -7, -3, -1, -1, 0, 3},
+	} {
+		f, err := onevolume.PoolFilter(c.flag, c.first, c.last)
+		if err != nil || f.Flag != c.flag || f.FirstID != c.from || f.LastID != c.to || f.Offset != c.offset || f.Limit != c.limit {
+			t.Errorf("%+v: %+v, %v", c, f, err)
+		}
+	}
+	_, err := onevolume.PoolFilter(-5, -1, -1)
+	wantCode(t, err, onevolume.Invalid, "Incorrect filter_flag")
 }
