@@ -23,6 +23,7 @@ type Store interface {
 	Record(ctx context.Context, op onevolume.OperationRef, entries []onevolume.Entry, note onevolume.Note) error
 	Finish(ctx context.Context, op onevolume.OperationRef, e onevolume.Ending) error
 	Operation(ctx context.Context, id int) (onevolume.Operation, error)
+	Operations(ctx context.Context, ids []int) ([]onevolume.Operation, error)
 	Journal(ctx context.Context, id int) ([]onevolume.Entry, error)
 	Running(ctx context.Context) ([]onevolume.Operation, error)
 	Recover(ctx context.Context, id onevolume.VolumeID, r onevolume.Recovery) error
@@ -98,6 +99,27 @@ func (s *Service) Pool(ctx context.Context, who onevolume.Caller, f onevolume.Fi
 		list[i].Target.CHAP.Secret, list[i].Target.CHAP.SecretIn = "", ""
 	}
 	return list, err
+}
+
+// PoolExtended is Pool with the newest operation of each volume that has one
+// and that the caller may USE, by the volume's id.
+func (s *Service) PoolExtended(ctx context.Context, who onevolume.Caller, f onevolume.Filter) ([]onevolume.Volume, map[onevolume.VolumeID]onevolume.Operation, error) {
+	list, err := s.Pool(ctx, who, f)
+	if err != nil {
+		return nil, nil, err
+	}
+	var ids []int
+	for i := range list {
+		if list[i].Operation > 0 && who.May(onevolume.Use, &list[i]) {
+			ids = append(ids, list[i].Operation)
+		}
+	}
+	found, err := s.Store.Operations(ctx, ids)
+	newest := make(map[onevolume.VolumeID]onevolume.Operation, len(found))
+	for _, op := range found {
+		newest[op.Volume] = op
+	}
+	return list, newest, err
 }
 
 // Rename gives a volume another name. Codes: NotFound, Forbidden, Action (the

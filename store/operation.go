@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"onevolume"
@@ -98,6 +99,28 @@ func (o *operation) held(ref onevolume.OperationRef) error {
 		return onevolume.Errorf(onevolume.Stale, "Operation %d has ended: it is %s.", o.ID, o.Status)
 	}
 	return nil
+}
+
+// idsAtOnce is how many ids one statement names: SQLite takes 32766 values.
+const idsAtOnce = 500
+
+// Operations reads the operations with these ids; those that do not exist are
+// left out.
+func (s *Store) Operations(ctx context.Context, ids []int) (list []onevolume.Operation, err error) {
+	err = s.persist(ctx, "reading operations", func() error {
+		list = nil
+		for some := range slices.Chunk(ids, idsAtOnce) {
+			found, err := operations(ctx, s.db, "SELECT "+operationColumns+" FROM one_volume_operation WHERE oid IN ("+marks(len(some))+")", ints(some)...)
+			if err != nil {
+				return err
+			}
+			for _, o := range found {
+				list = append(list, o.Operation)
+			}
+		}
+		return nil
+	})
+	return list, err
 }
 
 // Operation reads one operation. Code: NotFound.

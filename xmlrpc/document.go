@@ -48,6 +48,19 @@ type volumeDocument struct {
 	ModTime     int64               `xml:"MODTIME"`
 	Version     int                 `xml:"VERSION"`
 	Template    templateDocument    `xml:"TEMPLATE"`
+	Newest      *newestDocument     `xml:"NEWEST_OPERATION"` // only of an extended pool
+}
+
+// newestDocument is what an extended pool says of a volume's newest
+// operation. The rest of it is one.volume.operation's.
+type newestDocument struct {
+	ID      int    `xml:"ID"`
+	Kind    string `xml:"KIND"`
+	Status  string `xml:"STATUS"`
+	VM      int    `xml:"VM_ID"`
+	Started int64  `xml:"STARTED"`
+	Ended   int64  `xml:"ENDED"`
+	Error   cdata  `xml:"ERROR"`
 }
 
 // lockDocument is there only while a lock is. Requests have no ids here, so

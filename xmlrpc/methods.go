@@ -42,8 +42,8 @@ func (s *Server) methods() []wire.Method {
 			Params: with(wire.Int, wire.String), Optional: 1, Func: s.detach}, asksDetach),
 		{Name: "one.volumepool.info", Help: "Returns the volumes that the caller may use",
 			Params: with(wire.Int, wire.Int, wire.Int, wire.String), Optional: 2, Func: s.pool},
-		{Name: "one.volumepool.infoextended", Help: "Returns the volumes that the caller may use",
-			Params: with(wire.Int, wire.Int, wire.Int, wire.String), Optional: 2, Func: s.pool},
+		{Name: "one.volumepool.infoextended", Help: "Returns the volumes that the caller may use, each with its newest operation",
+			Params: with(wire.Int, wire.Int, wire.Int, wire.String), Optional: 2, Func: s.poolExtended},
 	}
 }
 

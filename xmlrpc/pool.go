@@ -38,6 +38,26 @@ func (s *Server) pool(ctx context.Context, call wire.Call) (any, error) {
 	return marshal(pool)
 }
 
+func (s *Server) poolExtended(ctx context.Context, call wire.Call) (any, error) {
+	f, err := poolFilter(call)
+	if err != nil {
+		return nil, err
+	}
+	list, newest, err := s.Inventory.PoolExtended(ctx, caller(ctx), f)
+	if err != nil {
+		return nil, err
+	}
+	pool := poolDocument{XMLName: xml.Name{Local: "VOLUME_POOL"}}
+	for i := range list {
+		d := volumeToXML(&list[i], false)
+		if op, ok := newest[list[i].ID]; ok {
+			d.Newest = &newestDocument{op.ID, string(op.Kind), string(op.Status), int(op.VM.ID), millis(op.Started), millis(op.Ended), cdata{op.Error}}
+		}
+		pool.Volumes = append(pool.Volumes, d)
+	}
+	return marshal(pool)
+}
+
 // poolFilter reads the parameters of a pool call.
 func poolFilter(call wire.Call) (onevolume.Filter, error) {
 	f, err := onevolume.PoolFilter(call.Int(1, -3), call.Int(2, -1), call.Int(3, -1))
@@ -79,7 +99,8 @@ type Query struct {
 	State             onevolume.State // "" for all
 	// Search is KEY=VALUE: NAME=disk3 or VM_ID=17; "" for all.
 	Search string
-	// Extended asks for more of each volume: one.volumepool.infoextended.
+	// Extended asks for the newest operation of each volume as well, by
+	// one.volumepool.infoextended. Only ListXML gives it.
 	Extended bool
 }
 

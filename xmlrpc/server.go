@@ -24,6 +24,7 @@ type Inventory interface {
 	Allocate(ctx context.Context, who onevolume.Caller, template string) (onevolume.VolumeID, error)
 	Info(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID, secrets bool) (onevolume.Volume, error)
 	Pool(ctx context.Context, who onevolume.Caller, f onevolume.Filter) ([]onevolume.Volume, error)
+	PoolExtended(ctx context.Context, who onevolume.Caller, f onevolume.Filter) ([]onevolume.Volume, map[onevolume.VolumeID]onevolume.Operation, error)
 	Update(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID, template string, mode onevolume.UpdateMode) error
 	Rename(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID, name string) error
 	Chmod(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID, bits [9]int) error
