@@ -67,6 +67,7 @@ var layers = map[string]layer{
 	"command/ssh/sshtest":         {ours: []string{"command"}, outside: []string{"golang.org/x/crypto"}},
 	"iscsi/iscsitest":             {ours: []string{".", "blockdev", "command", "command/commandtest", "iscsi"}},
 	"hypervisor/hypervisortest":   {ours: []string{".", "command", "command/commandtest", "hypervisor"}},
+	"openfiler/openfilertest":     {},
 	"store/storetest":             {ours: []string{".", "store"}, outside: []string{"github.com/go-sql-driver/mysql"}},
 	"opennebula/onetest":          {ours: []string{".", "template", "xmlrpc/wire"}, outside: []string{"go.yaml.in/yaml/v3"}},
 	"opennebula/onetest/onetestd": {ours: []string{"opennebula/onetest"}},

@@ -32,6 +32,7 @@ type Daemon struct {
 	server   *http.Server
 	loops    *daemon.Daemon
 	checkups *daemon.Checkups
+	arrays   *daemon.Arrays
 }
 
 // OpenDaemon opens the database and the listener. Nothing runs yet.
@@ -78,6 +79,9 @@ func (d *Daemon) connect(ctx context.Context) error {
 		Doctor: resident(d.conf, d.loops.Engine, d.store), Audit: d.store.Audit, Log: d.log, Name: d.loops.Name,
 		Every: d.conf.Operations.Checkup, First: firstCheckup(d.conf.Operations.Checkup),
 	}
+	if d.arrays, err = arrays(d.conf, service, d.log, d.loops.Name); err != nil {
+		return err
+	}
 	w := &wire.Server{Log: d.logCall, Panicked: d.logPanic}
 	if d.conf.PassThrough {
 		w.Reserved = "one.volume"
@@ -85,7 +89,7 @@ func (d *Daemon) connect(ctx context.Context) error {
 			return err
 		}
 	}
-	api := xmlrpc.Server{Auth: opennebula.NewAuthenticator(one, d.conf.AuthCache), Inventory: service, Operator: d.loops, Health: d.checkups, Unaudited: d.logUnaudited}
+	api := xmlrpc.Server{Auth: opennebula.NewAuthenticator(one, d.conf.AuthCache), Inventory: service, Operator: d.loops, Health: d.checkups, Arrays: d.arrays, Unaudited: d.logUnaudited}
 	api.Register(w)
 	var lc net.ListenConfig
 	if d.listener, err = lc.Listen(ctx, "tcp", d.conf.Listen); err != nil {
@@ -102,6 +106,7 @@ func (d *Daemon) connect(ctx context.Context) error {
 func (d *Daemon) Run(ctx context.Context) error {
 	defer func() { _ = d.log.Sync() }() // standard error cannot be synced everywhere
 	d.loops.Start()
+	d.arrays.Start()   //nolint:contextcheck // likewise
 	d.checkups.Start() //nolint:contextcheck // it has a life of its own, which Stop ends
 	served := make(chan error, 1)
 	go func() { served <- d.server.Serve(d.listener) }()
@@ -116,6 +121,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.conf.Shutdown)
 	defer cancel()
 	stopped := d.server.Shutdown(bound)
+	d.arrays.Stop(bound)
 	d.checkups.Stop(bound)
 	d.loops.Stop(bound)
 	if errors.Is(err, http.ErrServerClosed) {

@@ -16,7 +16,6 @@ import (
 	"onevolume/blockdev"
 	"onevolume/cli"
 	"onevolume/command"
-	"onevolume/command/ssh"
 	"onevolume/config"
 	"onevolume/hypervisor"
 	"onevolume/hypervisor/all"
@@ -26,12 +25,8 @@ import (
 // engine makes the engine for workflows; its ledger is set by who runs it.
 // hear is told of every command on a host.
 func engine(c config.Config, hear func(command.Event)) workflow.Engine {
-	dialer := ssh.NewDialer(ssh.Config{
-		User: c.Hosts.User, ConfigFile: c.Hosts.SSHConfig, KnownHostsFiles: c.Hosts.KnownHosts,
-		IdentityFiles: c.Hosts.Identities, ConnectTimeout: c.Hosts.Connect,
-	})
 	return workflow.Engine{
-		Hosts:     command.LoggedDialer(dialer, hear),
+		Hosts:     command.LoggedDialer(dialer(c.Hosts), hear),
 		Initiator: initiator(c),
 		Wiper:     blockdev.Wiper{},
 		Driver: func(vm onevolume.VM) (hypervisor.Driver, error) {

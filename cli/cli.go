@@ -49,6 +49,7 @@ type Daemon interface {
 	HistoryXML(ctx context.Context, h onevolume.History) (string, error)
 	Health(ctx context.Context) (onevolume.Health, error)
 	Lift(ctx context.Context) error
+	SyncArray(ctx context.Context, name string) (onevolume.Synced, error)
 }
 
 // Doctor compares the inventory with its hosts (package doctor, which
@@ -178,7 +179,8 @@ func (a *App) root() *cobra.Command {
 	root.AddCommand(a.attachCommand(), a.detachCommand(), a.listCommand(), a.topCommand(), a.showCommand(),
 		a.createCommand(), a.deleteCommand(), a.updateCommand(), a.renameCommand(), a.resizeCommand(),
 		a.chmodCommand(), a.chownCommand(), a.chgrpCommand(), a.lockCommand(), a.unlockCommand(), a.enableCommand(), a.disableCommand(),
-		a.doctorCommand(), a.explainCommand(), a.resumeCommand(), a.abortCommand(), a.recoverCommand(), a.historyCommand())
+		a.doctorCommand(), a.explainCommand(), a.resumeCommand(), a.abortCommand(), a.recoverCommand(), a.historyCommand(),
+		a.arrayCommand())
 	root.SetFlagErrorFunc(flagError)
 	for _, cmd := range append([]*cobra.Command{root}, root.Commands()...) {
 		cmd.Version = onevolume.Version

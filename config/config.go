@@ -45,6 +45,8 @@ type Config struct {
 	Shutdown   time.Duration `yaml:"shutdown"`
 	Operations Operations    `yaml:"operations"`
 	Hosts      Hosts         `yaml:"hosts"`
+	// Arrays are the storage machines that the daemon reads.
+	Arrays []Array `yaml:"arrays"`
 }
 
 // Log says where the log goes and how much of it there is.
@@ -208,7 +210,7 @@ func (c *Config) check() error {
 	if c.AuthCache < 0 || c.AuthCache > time.Minute {
 		return fmt.Errorf("auth_cache: %s is not from 0s to 1m", c.AuthCache)
 	}
-	return nil
+	return checkArrays(c.Arrays)
 }
 
 // DB gives the database's driver, sqlite or mysql, and for sqlite the path,

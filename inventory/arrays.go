@@ -18,9 +18,15 @@ func (a Arrays) admin() onevolume.Caller {
 	return onevolume.Caller{Owner: onevolume.Owner{User: "oneadmin", Group: "oneadmin"}, Groups: []int{0}}
 }
 
-// ask says in the audit who does what. The note holds no secret.
+// ask says in the audit who does what: whoever asked for it, else this
+// process. The note holds no secret.
 func (a Arrays) ask(ctx context.Context, note string) context.Context {
-	return onevolume.WithAsk(ctx, onevolume.Ask{By: a.admin().Owner, From: a.Name, Action: "sync", Text: note})
+	ask, ok := onevolume.AskOf(ctx)
+	if !ok {
+		ask = onevolume.Ask{By: a.admin().Owner, From: a.Name, Action: "sync"}
+	}
+	ask.Text = note
+	return onevolume.WithAsk(ctx, ask)
 }
 
 // Volumes lists all volumes with their CHAP secrets.

@@ -2,22 +2,15 @@ package openfiler_test
 
 import (
 	"fmt"
-	"os"
 	"reflect"
 	"strings"
 	"testing"
 
 	"onevolume/openfiler"
+	"onevolume/openfiler/openfilertest"
 )
 
-func read(t testing.TB, name string) string {
-	t.Helper()
-	text, err := os.ReadFile("testdata/array" + name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
-}
+func read(t testing.TB, name string) string { return openfilertest.New(t).Read(name) }
 
 func TestParseVolumes(t *testing.T) {
 	units, err := openfiler.ParseVolumes(read(t, volume))
@@ -36,7 +29,7 @@ func TestParseVolumes(t *testing.T) {
 }
 
 func TestParseSessions(t *testing.T) {
-	sessions, err := openfiler.ParseSessions(read(t, session))
+	sessions, err := openfiler.ParseSessions(read(t, openfilertest.Session))
 	if want := map[string][]string{prefix + "backup": {"iqn.1994-05.com.redhat:5a6894679665"}}; err != nil || !reflect.DeepEqual(sessions, want) {
 		t.Errorf("got %v, %v", sessions, err)
 	}
@@ -110,7 +103,7 @@ func FuzzVolumes(f *testing.F) {
 }
 
 func FuzzSessions(f *testing.F) {
-	f.Add(read(f, session))
+	f.Add(read(f, openfilertest.Session))
 	f.Fuzz(func(t *testing.T, text string) {
 		sessions, err := openfiler.ParseSessions(text)
 		if err != nil {
@@ -144,7 +137,7 @@ func FuzzSettings(f *testing.F) {
 }
 
 func FuzzNames(f *testing.F) {
-	f.Add(read(f, names))
+	f.Add(read(f, openfilertest.Names))
 	f.Fuzz(func(t *testing.T, text string) {
 		list, err := openfiler.ParseNames(text)
 		for path := range list {

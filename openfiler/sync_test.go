@@ -2,23 +2,18 @@ package openfiler_test
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
 	"onevolume"
+	"onevolume/openfiler/openfilertest"
 )
 
 const (
-	disk1Line   = "lun:0 state:0 iotype:blockio iomode:wt path:/dev/vg0/disk1"
-	disk1Lun    = `<lun Id="0" Path="/dev/vg0/disk1" Type="blockio" ScsiId="X2d1kP-8fSa-Lm4c" ScsiSN="X2d1kP-8fSa-Lm4c" IOMode="wt"/>`
-	logsLine    = "lun:1 state:0 iotype:fileio iomode:wb path:/dev/vg1/logs"
-	logsLun     = `<lun Id="1" Path="/dev/vg1/logs" Type="fileio" ScsiId="b7RtYq-22Zc-Aw0n" ScsiSN="b7RtYq-22Zc-Aw0n" IOMode="wb"/>`
-	disk10Line  = "lun:0 state:0 iotype:blockio iomode:wt path:/dev/vg0/disk10"
-	disk10Lun   = `<lun Id="0" Path="/dev/vg0/disk10" Type="blockio" ScsiId="Zp90aa-QwEr-tY5u" ScsiSN="Zp90aa-QwEr-tY5u" IOMode="wt"/>`
-	size        = "/size/dev/vg0/disk10"
-	somebody    = "\tsid:1 initiator:iqn.1993-08.org.debian:01:x\n\t\tcid:0 ip:10.9.8.9 state:active hd:none dd:none\n"
-	disk10First = "tid:3 name:" + prefix + "disk10\n"
+	somebody = "iqn.1993-08.org.debian:01:x"
+	disk10   = openfilertest.Sizes + "/dev/vg0/disk10"
+	settings = openfilertest.Settings
+	volume   = openfilertest.Volume
 )
 
 // registered is a world whose three units are volumes 0, 1 and 2.
@@ -57,12 +52,10 @@ func TestRegister(t *testing.T) {
 
 func TestNotRegistered(t *testing.T) {
 	w := newWorld(t)
-	w.edit(session, disk10First, disk10First+somebody)
-	w.edit(volume, "\t"+logsLine+"\n", "")
-	w.edit(volume, "tid:1 ", "tid:9 name:"+prefix+"hand\n\tlun:0 state:0 iotype:blockio iomode:wt path:/dev/vg1/hand\ntid:1 ")
-	if err := os.Remove(w.dir + "/size/dev/vg0/disk1"); err != nil {
-		t.Fatal(err)
-	}
+	w.array.LogIn("disk10", somebody)
+	w.array.Edit(volume, openfilertest.LogsLine, "")
+	w.array.Edit(volume, "tid:1 ", "tid:9 name:"+prefix+"hand\n\tlun:0 state:0 iotype:blockio iomode:wt path:/dev/vg1/hand\ntid:1 ")
+	w.array.Remove("/size/dev/vg0/disk1")
 	w.want(`reported -1 "" disk1 0: not registered: the size of /dev/vg0/disk1 is not known: blockdev: cannot open /dev/vg0/disk1: No such file or directory`,
 		`reported -1 "" disk1 1: not registered: it is configured and not exported…`,
 		`reported -1 "" disk10 0: not registered: iqn.1993-08.org.debian:01:x is logged in to it…`,
@@ -73,17 +66,17 @@ func TestNotRegistered(t *testing.T) {
 
 func TestDeviceMappedTwice(t *testing.T) {
 	w := newWorld(t)
-	w.edit(volume, "path:/dev/vg0/disk10", "path:/dev/vg0/disk1")
-	w.edit(settings, `Path="/dev/vg0/disk10"`, `Path="/dev/vg0/disk1"`)
+	w.array.Edit(volume, "path:/dev/vg0/disk10", "path:/dev/vg0/disk1")
+	w.array.Edit(settings, `Path="/dev/vg0/disk10"`, `Path="/dev/vg0/disk1"`)
 	w.want(`reported -1 "" disk1 0: not registered: /dev/vg0/disk1 is mapped 2 times…`, `registered 0 "Logs"…`,
 		`reported -1 "" disk10 0: not registered: /dev/vg0/disk1 is mapped 2 times…`)
 }
 
 func TestRefusedByTheInventory(t *testing.T) {
 	w := newWorld(t)
-	w.edit(settings, "correct-horse-1", "short")
-	w.edit(volume, "name:"+prefix+"disk10", "name:"+prefix+"disk_10")
-	w.edit(settings, prefix+"disk10", prefix+"disk_10")
+	w.array.Edit(settings, "correct-horse-1", "short")
+	w.array.Edit(volume, "name:"+prefix+"disk10", "name:"+prefix+"disk_10")
+	w.array.Edit(settings, prefix+"disk10", prefix+"disk_10")
 	w.want(`reported -1 "" disk1 0: could not be registered: CHAP_SECRET has 5 bytes…`,
 		`reported -1 "" disk1 1: could not be registered: CHAP_SECRET has 5 bytes…`,
 		`reported -1 "" disk_10 0: could not be registered: IQN…`)
@@ -91,14 +84,14 @@ func TestRefusedByTheInventory(t *testing.T) {
 
 func TestNameIsTaken(t *testing.T) {
 	w := newWorld(t)
-	w.edit(names, `"Logs"`, `"Web caf&eacute; &amp; shop"`)
+	w.array.Edit(openfilertest.Names, `"Logs"`, `"Web caf&eacute; &amp; shop"`)
 	w.want(`registered 0 "Web café _ shop" disk1 0…`, `registered 1 "logs" disk1 1…`, `registered 2 "disk10"…`)
 }
 
 func TestUpdate(t *testing.T) {
 	w := registered(t)
-	w.write(size, "5497591693312\n")
-	w.edit(settings, "correct-horse-1", "correct-horse-2")
+	w.array.Write(disk10, "5497591693312\n")
+	w.array.Edit(settings, "correct-horse-1", "correct-horse-2")
 	w.want(`updated 0 "Web café _ shop" disk1 0: its CHAP users or secrets are others`, `updated 1 "Logs" disk1 1: its CHAP users or secrets are others`,
 		`updated 2 "disk10" disk10 0: its size is 5T (5497591693312 bytes) and was 5T (5497558138880 bytes)`)
 	if v := w.volume(2); v.Size != 5497591693312 {
@@ -116,10 +109,10 @@ func TestUpdate(t *testing.T) {
 func TestInUse(t *testing.T) {
 	w := registered(t)
 	w.attach(2)
-	w.edit(session, disk10First, disk10First+somebody)
-	w.write(size, "1073741824\n")
+	w.array.LogIn("disk10", somebody)
+	w.array.Write(disk10, "1073741824\n")
 	w.want(`reported 2 "disk10" disk10 0: differs, and is ATTACHED: its size is 1G (1073741824 bytes)…`)
-	w.unmap(disk10Line, disk10Lun)
+	w.array.Unmap(openfilertest.Disk10Line, openfilertest.Disk10Lun)
 	w.want(`reported 2 "disk10" disk10 0: gone from the array and ATTACHED in VM 17: its target has no logical unit any more, or is gone`)
 	if v := w.volume(2); v.State != onevolume.Attached || v.Size != 5497558138880 {
 		t.Errorf("volume 2 is %+v", v)
@@ -131,19 +124,19 @@ func TestInUse(t *testing.T) {
 func TestSessionOfOurs(t *testing.T) {
 	w := registered(t)
 	w.attach(0)
-	w.edit(session, "tid:2 name:"+prefix+"disk1\n", "tid:2 name:"+prefix+"disk1\n"+somebody)
-	w.write("/size/dev/vg1/logs", "2147483648\n")
+	w.array.LogIn("disk1", somebody)
+	w.array.Write("/size/dev/vg1/logs", "2147483648\n")
 	w.want(`updated 1 "Logs" disk1 1: its size is 2G (2147483648 bytes)…`)
 	w.recover(0, onevolume.Available)
-	w.write("/size/dev/vg1/logs", "1073741824\n")
+	w.array.Write("/size/dev/vg1/logs", "1073741824\n")
 	w.want(`reported 1 "Logs" disk1 1: differs, and iqn.1993-08.org.debian:01:x is logged in to it…`)
 }
 
 func TestVanishes(t *testing.T) {
 	w := registered(t)
 	w.recover(1, onevolume.Retained)
-	w.unmap(disk1Line, disk1Lun)
-	w.unmap(logsLine, logsLun)
+	w.array.Unmap(openfilertest.Disk1Line, openfilertest.Disk1Lun)
+	w.array.Unmap(openfilertest.LogsLine, openfilertest.LogsLun)
 	w.want(`failed 1 "Logs" disk1 1: Not on array store1: its target has no logical unit any more, or is gone. It was RETAINED…`,
 		`failed 0 "Web café _ shop" disk1 0: Not on array store1: …`)
 	for id := range onevolume.VolumeID(2) {
@@ -156,8 +149,8 @@ func TestVanishes(t *testing.T) {
 	}
 	w.want() // it has been said
 
-	w.edit(volume, "tid:2 name:"+prefix+"disk1\n", "tid:2 name:"+prefix+"disk1\n\t"+logsLine+"\n")
-	w.edit(settings, "<IncomingUser username=\"cloud\" password=\"correct-horse-1\"/>\n", "<IncomingUser username=\"cloud\" password=\"correct-horse-1\"/>\n"+logsLun+"\n")
+	w.array.Edit(volume, "tid:2 name:"+prefix+"disk1\n", "tid:2 name:"+prefix+"disk1\n"+openfilertest.LogsLine)
+	w.array.Edit(settings, "<IncomingUser username=\"cloud\" password=\"correct-horse-1\"/>\n", "<IncomingUser username=\"cloud\" password=\"correct-horse-1\"/>\n"+openfilertest.LogsLun)
 	w.want(`reported 1 "Logs" disk1 1: it is there again…`)
 	w.recover(1, onevolume.Retained)
 	w.want()
@@ -166,8 +159,8 @@ func TestVanishes(t *testing.T) {
 func TestAnotherUnitInItsPlace(t *testing.T) {
 	w := registered(t)
 	w.attach(0)
-	w.edit(settings, `ScsiSN="X2d1kP-8fSa-Lm4c"`, `ScsiSN="AAAAAA-8fSa-Lm4c"`)
-	w.edit(settings, `ScsiSN="Zp90aa-QwEr-tY5u"`, `ScsiSN="BBBBBB-QwEr-tY5u"`)
+	w.array.Edit(settings, `ScsiSN="X2d1kP-8fSa-Lm4c"`, `ScsiSN="AAAAAA-8fSa-Lm4c"`)
+	w.array.Edit(settings, `ScsiSN="Zp90aa-QwEr-tY5u"`, `ScsiSN="BBBBBB-QwEr-tY5u"`)
 	w.want(`reported 0 "Web café _ shop" disk1 0: another logical unit stands there now: its serial number is "AAAAAA-8fSa-Lm4c", recorded is "X2d1kP-8fSa-Lm4c"; it is ATTACHED`,
 		`failed 2 "disk10" disk10 0: Not on array store1: another logical unit…`)
 }
@@ -175,7 +168,7 @@ func TestAnotherUnitInItsPlace(t *testing.T) {
 func TestSmallerWithData(t *testing.T) {
 	w := registered(t)
 	w.recover(2, onevolume.Retained)
-	w.write(size, "1073741824\n")
+	w.array.Write(disk10, "1073741824\n")
 	w.want(`reported 2 "disk10" disk10 0: the array has made it smaller, and it holds its owner's data…`)
 }
 
@@ -207,29 +200,22 @@ func TestNothingIsConcluded(t *testing.T) {
 			}
 		}
 	}
-	whole, err := os.ReadFile(w.dir + settings)
-	if err != nil {
-		t.Fatal(err)
-	}
+	whole := w.array.Read(settings)
 	for _, n := range []int{0, 1, len(whole) / 2, len(whole) - len("</iet>\n")} {
-		w.write(settings, string(whole[:n]))
+		w.array.Write(settings, whole[:n])
 		fails("iscsi_settings.xml")
 	}
-	w.write(settings, "<iet><targets/></iet>")
-	w.write(volume, "")
+	w.array.Write(settings, "<iet><targets/></iet>")
+	w.array.Write(volume, "")
 	fails("it has no logical unit at all")
-	w.write(settings, string(whole))
-	w.write(volume, "tid:1 nam")
+	w.array.Write(settings, whole)
+	w.array.Write(volume, "tid:1 nam")
 	fails("volume, line 1")
-	w.write(volume, "")
+	w.array.Write(volume, "")
 	w.want(`reported 0 "Web café _ shop" disk1 0: configured and not exported…`, `reported 1…`, `reported 2…`)
-	if err := os.Remove(w.dir + volume); err != nil {
-		t.Fatal(err)
-	}
+	w.array.Remove(volume)
 	fails("its target service does not run")
-	if err := os.Remove(w.dir + settings); err != nil {
-		t.Fatal(err)
-	}
+	w.array.Remove(settings)
 	fails("there is no /opt/openfiler/etc/iscsi/targets/iscsi_settings.xml")
 }
 

@@ -68,6 +68,7 @@ type Server struct {
 	Inventory Inventory
 	Operator  Operator
 	Health    Health // nil when nothing compares
+	Arrays    Arrays // nil when none is configured
 
 	// Unaudited hears of a refusal that could not be written into the audit.
 	// It may be nil.
@@ -90,6 +91,7 @@ func (s *Server) Register(w *wire.Server) {
 	w.Add(s.workflowMethods()...)
 	w.Add(s.careMethods()...)
 	w.Add(s.quotaMethods()...)
+	w.Add(s.arrayMethods()...)
 }
 
 type callerKey struct{}
