@@ -9,7 +9,7 @@ LINT_VERSION := v2.15.0
 LINT_DIR := $(shell go env GOPATH 2>/dev/null)/bin/golangci-lint-$(LINT_VERSION)
 LINT := $(LINT_DIR)/golangci-lint
 
-.PHONY: all build build-crash demo test soak check unit lab-test bench fuzz deps lint install clean
+.PHONY: all build build-crash demo test soak check unit lab-test bench fuzz deps lint man install clean
 
 all: build
 
@@ -66,7 +66,11 @@ fuzz:
 deps:
 	scripts/deps
 
-install: build
+# The manual, made of the commands.
+man:
+	go run ./packaging/manpages $(BIN)/man
+
+install: build man
 	packaging/install.sh "$(DESTDIR)"
 
 clean:

@@ -59,6 +59,7 @@ var layers = map[string]layer{
 	"assemble":                    {ours: []string{"*"}, outside: []string{"go.uber.org/zap", "golang.org/x/sys", "golang.org/x/term"}},
 	"cmd/onevolume":               {ours: []string{"assemble", "cli"}},
 	"cmd/onevolumed":              {ours: []string{".", "assemble"}},
+	"packaging/manpages":          {ours: []string{".", "cli"}, outside: []string{"github.com/spf13/cobra", "github.com/spf13/pflag"}},
 	"lab":                         {},
 	"bench/load":                  {ours: []string{".", "store", "xmlrpc/wire"}, outside: []string{"github.com/kolo/xmlrpc"}},
 	"e2e":                         {},

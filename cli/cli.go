@@ -126,7 +126,7 @@ type App struct {
 
 // Main runs the command line and gives the exit status.
 func (a *App) Main(ctx context.Context, args []string) int {
-	root := a.root()
+	root := a.Command()
 	root.SetArgs(spread(args))
 	root.SetIn(a.In)
 	root.SetOut(a.Out)
@@ -157,7 +157,8 @@ func (a *App) complain(err error) {
 	}
 }
 
-func (a *App) root() *cobra.Command {
+// Command is the command line as cobra has it, for those who print its manual.
+func (a *App) Command() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "onevolume",
 		Short:         "Volumes on iSCSI storage for OpenNebula's virtual machines",

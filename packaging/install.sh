@@ -1,5 +1,5 @@
 #!/bin/sh
-# install.sh [DESTDIR]: puts the two programs, the service and the configuration in place, and never overwrites a
+# install.sh [DESTDIR]: puts the two programs, the service, the configuration, the manual and completion in place, and never overwrites a
 # configuration that is there. Run by make install.
 set -eu
 cd "$(dirname "$0")/.."
@@ -14,5 +14,27 @@ if [ -e "$conf" ]; then
 else
     install -D -m 640 packaging/onevolumed.conf "$conf"
 fi
+# Columns of tables: like OpenNebula's own files there, an administrator's to change.
+columns=$dest/etc/one/cli/onevolume.yaml
+if [ -e "$columns" ] && ! cmp -s packaging/onevolume.yaml "$columns"; then
+    install -m 644 packaging/onevolume.yaml "$columns.new"
+    echo "$columns is kept; the new defaults are in $columns.new"
+else
+    install -D -m 644 packaging/onevolume.yaml "$columns"
+fi
+# The manual, and completion for shells, which the program makes of its own commands.
+for page in bin/man/*.1; do
+    install -D -m 644 "$page" "$dest/usr/share/man/man1/${page##*/}"
+    gzip -9nf "$dest/usr/share/man/man1/${page##*/}"
+done
+zsh=usr/share/zsh/site-functions
+if [ -e /etc/debian_version ]; then zsh=usr/share/zsh/vendor-completions; fi
+completion() {
+    mkdir -p "$dest/${2%/*}"
+    bin/onevolume completion "$1" >"$dest/$2"
+}
+completion bash usr/share/bash-completion/completions/onevolume
+completion zsh $zsh/_onevolume
+completion fish usr/share/fish/vendor_completions.d/onevolume.fish
 # The file may hold the database's password: oneadmin alone reads it.
 if id oneadmin >/dev/null 2>&1; then chgrp oneadmin "$conf"; fi
