@@ -174,12 +174,16 @@ func serveCeiling(file string) error {
 	}
 	addr, answer, _ := bytes.Cut(text, []byte("\n"))
 	return http.ListenAndServe(string(addr), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if _, err := wire.ReadCall(r.Body, wire.Limits{}); err != nil {
+		body, err := io.ReadAll(r.Body)
+		if err == nil {
+			_, err = wire.ParseCall(body, wire.Limits{})
+		}
+		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
 		w.Header().Set("Content-Type", "text/xml; charset=utf-8")
 		w.Header().Set("Content-Length", fmt.Sprint(len(answer)))
-		_, _ = io.Copy(w, bytes.NewReader(answer))
+		_, _ = w.Write(answer)
 	}))
 }

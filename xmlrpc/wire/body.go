@@ -2,7 +2,6 @@ package wire
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -82,6 +81,10 @@ func (s *Server) read(r *http.Request, in *bufio.Reader, limits Limits) (call Ca
 	if _, err := in.Peek(headSize); err != nil && !errors.Is(err, io.EOF) {
 		return Call{}, nothing, err
 	} else if err != nil {
+		body, _ := in.Peek(in.Buffered())
+		if call, ok := scanCall(body, limits); ok {
+			return call, nothing, nil
+		}
 		call, err := ReadCall(in, limits)
 		return call, nothing, err
 	}
@@ -98,7 +101,7 @@ func (s *Server) read(r *http.Request, in *bufio.Reader, limits Limits) (call Ca
 	if err != nil {
 		return Call{}, give, err
 	}
-	call, err = ReadCall(bytes.NewReader(body), limits)
+	call, err = ParseCall(body, limits)
 	return call, func() { leave(); give() }, err
 }
 

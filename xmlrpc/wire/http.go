@@ -2,7 +2,6 @@ package wire
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -136,27 +136,35 @@ func (s *Server) unreadable(w http.ResponseWriter, r *http.Request, start time.T
 	refuse(w, http.StatusBadRequest, "The request's body ended early")
 }
 
+// answers are buffers for what respond sends.
+var answers = sync.Pool{New: func() any { return new([]byte) }}
+
+// keptAnswer bounds the buffers that are kept: a rare large answer must not
+// hold memory for good.
+const keptAnswer = 1 << 20
+
 // respond writes the answer in one piece: its length is known, and an answer
 // that cannot be written as XML becomes a fault.
 func (s *Server) respond(w http.ResponseWriter, a answer) {
-	var b bytes.Buffer
-	err := error(nil)
+	kept := answers.Get().(*[]byte)
+	b, err := (*kept)[:0], error(nil)
 	if a.fault == nil {
-		err = WriteValue(&b, a.value)
-		if err != nil {
+		if b, err = appendAnswer(b, a.value); err != nil {
 			a.fault = faultf(FaultInternal, "The method's result has no form in XML-RPC")
 		}
 	}
 	if a.fault != nil {
-		b.Reset()
-		if err := WriteFault(&b, a.fault); err != nil {
-			http.Error(w, "", http.StatusInternalServerError)
-			return
-		}
+		b = appendFault(b[:0], a.fault)
 	}
-	w.Header().Set("Content-Type", "text/xml; charset=utf-8")
-	send(w, http.StatusOK, b.Bytes())
+	w.Header()["Content-Type"] = textXML
+	send(w, http.StatusOK, b)
+	if cap(b) <= keptAnswer {
+		*kept = b
+		answers.Put(kept)
+	}
 }
+
+var textXML = []string{"text/xml; charset=utf-8"}
 
 // refuse answers on the level of HTTP, in oned's HTML.
 func refuse(w http.ResponseWriter, status int, why string) {

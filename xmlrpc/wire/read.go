@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -31,6 +32,15 @@ func ReadCall(r io.Reader, limits Limits) (Call, error) {
 		return Call{}, fault
 	}
 	return Call{}, notACall("Call is not valid XML.  %s", reason(err))
+}
+
+// ParseCall is ReadCall for a body that is in memory. The call does not keep
+// the body.
+func ParseCall(body []byte, limits Limits) (Call, error) {
+	if call, ok := scanCall(body, limits.orDefault()); ok {
+		return call, nil
+	}
+	return ReadCall(bytes.NewReader(body), limits)
 }
 
 // reason is what the XML parser complains of, in at most 200 bytes: it may

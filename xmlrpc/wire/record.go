@@ -2,6 +2,7 @@ package wire
 
 import (
 	"fmt"
+	"html"
 	"strconv"
 	"strings"
 	"time"
@@ -69,6 +70,11 @@ func (r Record) Answer(most int) string {
 		return "SUCCESS"
 	}
 	text, isText := list[1].(string)
+	if e, ok := list[1].(Escaped); ok {
+		// Cut first: a page has hundreds of kB. An entity that is cut apart
+		// stays as it is.
+		text, isText = html.UnescapeString(string(e[:min(len(e), 8*most)])), true
+	}
 	switch {
 	case list[0] != true:
 		return "FAILURE " + oneLine(text)

@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"bytes"
 	"encoding/xml"
 	"io"
 )
@@ -9,19 +8,16 @@ import (
 // WriteCall writes a call as a client does. It takes the values that
 // WriteValue takes, and keeps i8 and nil, which oned refuses by itself.
 func WriteCall(w io.Writer, c Call) error {
-	var b bytes.Buffer
-	b.WriteString("<?xml version=\"1.0\"?>\r\n<methodCall><methodName>")
-	appendText(&b, c.Method)
-	b.WriteString("</methodName>\r\n<params>\r\n")
+	b := AppendText([]byte("<?xml version=\"1.0\"?>\r\n<methodCall><methodName>"), c.Method)
+	b = append(b, "</methodName>\r\n<params>\r\n"...)
 	for _, p := range c.Params {
-		b.WriteString("<param>")
-		if err := appendValue(&b, p); err != nil {
+		var err error
+		if b, err = appendValue(append(b, "<param>"...), p); err != nil {
 			return err
 		}
-		b.WriteString("</param>\r\n")
+		b = append(b, "</param>\r\n"...)
 	}
-	b.WriteString("</params></methodCall>\r\n")
-	_, err := w.Write(b.Bytes())
+	_, err := w.Write(append(b, "</params></methodCall>\r\n"...))
 	return err
 }
 

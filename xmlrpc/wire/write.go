@@ -1,14 +1,13 @@
 package wire
 
 import (
-	"bytes"
 	"encoding/base64"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -27,30 +26,37 @@ func Failure(message string, code, objectID int) []any {
 // prolog and the rest of the layout, down to each CRLF, are xmlrpc-c's.
 const prolog = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\r\n<methodResponse>\r\n"
 
+// Escaped is a text as AppendText leaves it. WriteValue takes it for a string
+// and writes it as it is: who makes large documents writes them so at once.
+type Escaped []byte
+
 // WriteValue writes v as the answer to a call. Besides the values of a Call
-// it takes int32 and []string. Its error is about v alone, before anything
-// is written, or w's.
+// it takes int32, []string and Escaped. Its error is about v alone, before
+// anything is written, or w's.
 func WriteValue(w io.Writer, v any) error {
-	var b bytes.Buffer
-	b.WriteString(prolog + "<params>\r\n<param>")
-	if err := appendValue(&b, v); err != nil {
-		return err
+	b, err := appendAnswer(nil, v)
+	if err == nil {
+		_, err = w.Write(b)
 	}
-	b.WriteString("</param>\r\n</params>\r\n</methodResponse>\r\n")
-	_, err := w.Write(b.Bytes())
 	return err
+}
+
+// appendAnswer appends v as the answer to a call.
+func appendAnswer(b []byte, v any) ([]byte, error) {
+	b, err := appendValue(append(b, prolog+"<params>\r\n<param>"...), v)
+	return append(b, "</param>\r\n</params>\r\n</methodResponse>\r\n"...), err
 }
 
 // WriteFault writes f as the answer to a call.
 func WriteFault(w io.Writer, f *Fault) error {
-	var b bytes.Buffer
-	b.WriteString(prolog + "<fault>\r\n")
-	if err := appendValue(&b, f.members()); err != nil {
-		return err
-	}
-	b.WriteString("\r\n</fault>\r\n</methodResponse>\r\n")
-	_, err := w.Write(b.Bytes())
+	_, err := w.Write(appendFault(nil, f))
 	return err
+}
+
+func appendFault(b []byte, f *Fault) []byte {
+	// Neither an int nor a string can fail.
+	b, _ = appendValue(append(b, prolog+"<fault>\r\n"...), f.members())
+	return append(b, "\r\n</fault>\r\n</methodResponse>\r\n"...)
 }
 
 // members is the struct that stands for a fault, also within the answers of
@@ -59,31 +65,36 @@ func (f *Fault) members() map[string]any {
 	return map[string]any{"faultCode": f.Code, "faultString": f.Message}
 }
 
-func appendValue(b *bytes.Buffer, v any) error {
+// appendValue appends a value; b is of no use after an error.
+func appendValue(b []byte, v any) ([]byte, error) {
 	switch v := v.(type) {
 	case nil:
-		b.WriteString("<value><nil/></value>")
+		return append(b, "<value><nil/></value>"...), nil
 	case bool:
-		fmt.Fprintf(b, "<value><boolean>%d</boolean></value>", map[bool]int{true: 1}[v])
+		digit := "0"
+		if v {
+			digit = "1"
+		}
+		return appendScalar(b, "boolean", digit), nil
 	case int:
-		appendInt(b, int64(v), v >= math.MinInt32 && v <= math.MaxInt32)
+		return appendInt(b, int64(v), v >= math.MinInt32 && v <= math.MaxInt32), nil
 	case int32:
-		appendInt(b, int64(v), true)
+		return appendInt(b, int64(v), true), nil
 	case int64:
-		appendInt(b, v, false)
+		return appendInt(b, v, false), nil
 	case float64:
 		if math.IsInf(v, 0) || math.IsNaN(v) {
-			return fmt.Errorf("XML-RPC has no number for %v", v)
+			return b, fmt.Errorf("XML-RPC has no number for %v", v)
 		}
-		fmt.Fprintf(b, "<value><double>%s</double></value>", strconv.FormatFloat(v, 'f', -1, 64))
+		return appendScalar(b, "double", strconv.FormatFloat(v, 'f', -1, 64)), nil
 	case string:
-		b.WriteString("<value><string>")
-		appendText(b, v)
-		b.WriteString("</string></value>")
+		return append(AppendText(append(b, "<value><string>"...), v), "</string></value>"...), nil
+	case Escaped:
+		return append(append(append(b, "<value><string>"...), v...), "</string></value>"...), nil
 	case []byte:
-		fmt.Fprintf(b, "<value><base64>%s</base64></value>", base64.StdEncoding.EncodeToString(v))
+		return appendScalar(b, "base64", base64.StdEncoding.EncodeToString(v)), nil
 	case time.Time:
-		fmt.Fprintf(b, "<value><dateTime.iso8601>%s</dateTime.iso8601></value>", v.UTC().Format("20060102T15:04:05"))
+		return appendScalar(b, "dateTime.iso8601", v.UTC().Format("20060102T15:04:05")), nil
 	case []string:
 		list := make([]any, len(v))
 		for i, s := range v {
@@ -94,84 +105,84 @@ func appendValue(b *bytes.Buffer, v any) error {
 		return appendArray(b, v)
 	case map[string]any:
 		return appendStruct(b, v)
-	default:
-		return fmt.Errorf("XML-RPC has no type for %T", v)
 	}
-	return nil
+	return b, fmt.Errorf("XML-RPC has no type for %T", v)
 }
 
-func appendInt(b *bytes.Buffer, n int64, small bool) {
+// appendScalar appends a value whose text needs no escaping.
+func appendScalar(b []byte, kind, text string) []byte {
+	b = append(append(append(b, "<value><"...), kind...), '>')
+	b = append(append(append(b, text...), "</"...), kind...)
+	return append(b, "></value>"...)
+}
+
+func appendInt(b []byte, n int64, small bool) []byte {
+	kind := "i8"
 	if small {
-		fmt.Fprintf(b, "<value><i4>%d</i4></value>", n)
-		return
+		kind = "i4"
 	}
-	fmt.Fprintf(b, "<value><i8>%d</i8></value>", n)
+	return appendScalar(b, kind, strconv.FormatInt(n, 10))
 }
 
-func appendArray(b *bytes.Buffer, list []any) error {
-	b.WriteString("<value><array><data>\r\n")
+func appendArray(b []byte, list []any) ([]byte, error) {
+	b = append(b, "<value><array><data>\r\n"...)
 	for _, v := range list {
-		if err := appendValue(b, v); err != nil {
-			return err
+		var err error
+		if b, err = appendValue(b, v); err != nil {
+			return b, err
 		}
-		b.WriteString("\r\n")
+		b = append(b, "\r\n"...)
 	}
-	b.WriteString("</data></array></value>")
-	return nil
+	return append(b, "</data></array></value>"...), nil
 }
 
 // appendStruct writes the members in the order of their names, so that equal
 // answers are equal bytes.
-func appendStruct(b *bytes.Buffer, members map[string]any) error {
-	names := make([]string, 0, len(members))
-	for name := range members {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	b.WriteString("<value><struct>\r\n")
-	for _, name := range names {
-		b.WriteString("<member><name>")
-		appendText(b, name)
-		b.WriteString("</name>\r\n")
-		if err := appendValue(b, members[name]); err != nil {
-			return err
+func appendStruct(b []byte, members map[string]any) ([]byte, error) {
+	b = append(b, "<value><struct>\r\n"...)
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		b = AppendText(append(b, "<member><name>"...), name)
+		b = append(b, "</name>\r\n"...)
+		var err error
+		if b, err = appendValue(b, members[name]); err != nil {
+			return b, err
 		}
-		b.WriteString("</member>\r\n")
+		b = append(b, "</member>\r\n"...)
 	}
-	b.WriteString("</struct></value>")
-	return nil
+	return append(b, "</struct></value>"...), nil
 }
 
-// appendText escapes as xmlrpc-c does: the three characters of markup, and
-// the carriage return, which a parser would turn into a newline. What XML
-// cannot hold becomes U+FFFD.
-func appendText(b *bytes.Buffer, s string) {
+// AppendText appends s escaped as xmlrpc-c does: the three characters of
+// markup, and the carriage return, which a parser would turn into a newline.
+// What XML cannot hold becomes U+FFFD.
+func AppendText(b []byte, s string) []byte {
+	from := 0 // what stands before i and was not appended yet
 	for i := 0; i < len(s); {
-		j := i + strings.IndexFunc(s[i:], special)
-		if j < i {
-			b.WriteString(s[i:])
-			return
+		c := s[i]
+		if c < utf8.RuneSelf && (c >= ' ' && c != '<' && c != '>' && c != '&' || c == '\t' || c == '\n') {
+			i++
+			continue
 		}
-		b.WriteString(s[i:j])
-		r, n := utf8.DecodeRuneInString(s[j:])
-		switch r {
-		case '<':
-			b.WriteString("&lt;")
-		case '>':
-			b.WriteString("&gt;")
-		case '&':
-			b.WriteString("&amp;")
-		case '\r':
-			b.WriteString("&#x0d;")
-		default:
-			b.WriteString("\uFFFD")
+		r, n := utf8.DecodeRuneInString(s[i:])
+		by := "\uFFFD"
+		switch {
+		case r == '<':
+			by = "&lt;"
+		case r == '>':
+			by = "&gt;"
+		case r == '&':
+			by = "&amp;"
+		case r == '\r':
+			by = "&#x0d;"
+		case r != utf8.RuneError && inXML(r):
+			i += n
+			continue
 		}
-		i = j + n
+		b = append(append(b, s[from:i]...), by...)
+		i += n
+		from = i
 	}
-}
-
-func special(r rune) bool {
-	return r == '<' || r == '>' || r == '&' || r == '\r' || r == utf8.RuneError || !inXML(r)
+	return append(b, s[from:]...)
 }
 
 // inXML says whether XML 1.0 has the character (§2.2).
