@@ -31,6 +31,7 @@ var layers = map[string]layer{
 	"config":                      {outside: []string{"go.yaml.in/yaml/v3"}},
 	"xmlrpc/wire":                 {outside: []string{"github.com/kolo/xmlrpc"}},
 	"xmlrpc/passthrough":          {ours: []string{"xmlrpc/wire"}},
+	"listen":                      {ours: []string{"xmlrpc/wire"}},
 	"hypervisor":                  {ours: []string{".", "command"}},
 	"array":                       {ours: []string{"."}},
 	"array/linux":                 {ours: []string{".", "array", "command"}},

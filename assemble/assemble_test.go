@@ -18,7 +18,7 @@ import (
 func testConfig(t *testing.T) config.Config {
 	t.Helper()
 	c := config.Default()
-	c.Listen, c.OneXMLRPC = "127.0.0.1:0", "http://127.0.0.1:1/RPC2"
+	c.Listen, c.OneXMLRPC = config.At("127.0.0.1:0"), "http://127.0.0.1:1/RPC2"
 	c.Database, c.KeyFile = "sqlite:"+filepath.Join(t.TempDir(), "db"), filepath.Join(t.TempDir(), "key")
 	c.Log.File = filepath.Join(t.TempDir(), "log")
 	c.Shutdown = 2 * time.Second
@@ -68,7 +68,7 @@ func TestDaemonSaysWhyItDoesNotStart(t *testing.T) {
 		change func(*config.Config)
 		want   string
 	}{
-		"address taken":       {func(c *config.Config) { c.Listen = taken.Addr().String() }, "address already in use"},
+		"address taken":       {func(c *config.Config) { c.Listen = config.At("127.0.0.1:0", taken.Addr().String()) }, "address already in use"},
 		"no such directory":   {func(c *config.Config) { c.Database = "sqlite:/nowhere/at/all.db" }, "/nowhere/at"},
 		"key others can read": {func(c *config.Config) { mustWrite(t, c.KeyFile, "x", 0o644) }, "key"},
 		"log in no directory": {func(c *config.Config) { c.Log.File = "/nowhere/log" }, "/nowhere/log"},
@@ -83,7 +83,7 @@ func TestDaemonSaysWhyItDoesNotStart(t *testing.T) {
 		test.change(&c)
 		d, err := OpenDaemon(t.Context(), c)
 		if err == nil {
-			d.listener.Close()
+			d.closeListeners()
 			t.Errorf("%s: it starts", name)
 			continue
 		}

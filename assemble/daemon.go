@@ -15,7 +15,6 @@ import (
 	"onevolume/config"
 	"onevolume/daemon"
 	"onevolume/inventory"
-	"onevolume/metrics"
 	"onevolume/opennebula"
 	"onevolume/store"
 	"onevolume/xmlrpc"
@@ -25,14 +24,15 @@ import (
 
 // Daemon is onevolumed, opened and ready to serve.
 type Daemon struct {
-	conf     config.Config
-	log      *zap.Logger
-	store    *store.Store
-	listener net.Listener
-	server   *http.Server
-	loops    *daemon.Daemon
-	checkups *daemon.Checkups
-	arrays   *daemon.Arrays
+	conf      config.Config
+	log       *zap.Logger
+	requests  *requestLog // nil for none
+	store     *store.Store
+	listeners []net.Listener
+	server    *http.Server
+	loops     *daemon.Daemon
+	checkups  *daemon.Checkups
+	arrays    *daemon.Arrays
 }
 
 // OpenDaemon opens the database and the listener. Nothing runs yet.
@@ -52,7 +52,7 @@ func OpenDaemon(ctx context.Context, conf config.Config) (*Daemon, error) {
 	return d, nil
 }
 
-// connect puts the methods on the listener.
+// connect puts the methods together and listens.
 func (d *Daemon) connect(ctx context.Context) error {
 	endpoint, err := opennebula.SystemEnvironment().Endpoint(opennebula.Oned(), d.conf.OneXMLRPC)
 	if err != nil {
@@ -82,24 +82,17 @@ func (d *Daemon) connect(ctx context.Context) error {
 	if d.arrays, err = arrays(d.conf, service, d.log, d.loops.Name); err != nil {
 		return err
 	}
-	w := &wire.Server{Log: d.logCall, Panicked: d.logPanic}
+	w := &wire.Server{}
+	api := xmlrpc.Server{Auth: opennebula.NewAuthenticator(one, d.conf.AuthCache), Inventory: service, Operator: d.loops, Health: d.checkups, Arrays: d.arrays, Unaudited: d.logUnaudited}
+	api.Register(w)
 	if d.conf.PassThrough {
 		w.Reserved = "one.volume"
-		if w.Beyond, err = passthrough.New(passthrough.Config{Endpoint: endpoint, TLS: tls}); err != nil {
+		if w.Beyond, err = passthrough.New(passthrough.Config{Endpoint: endpoint, TLS: tls,
+			Body: int64(d.conf.Limits.OnedRequest) << 20, InFlight: d.conf.Limits.OnedConnections}); err != nil {
 			return err
 		}
 	}
-	api := xmlrpc.Server{Auth: opennebula.NewAuthenticator(one, d.conf.AuthCache), Inventory: service, Operator: d.loops, Health: d.checkups, Arrays: d.arrays, Unaudited: d.logUnaudited}
-	api.Register(w)
-	var lc net.ListenConfig
-	if d.listener, err = lc.Listen(ctx, "tcp", d.conf.Listen); err != nil {
-		return fmt.Errorf("listen: %w", err)
-	}
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", metrics.Handler(d.store, d.checkups))
-	mux.Handle("/", wire.Compress(w))
-	d.server = wire.HTTPServer(d.conf.Listen, mux)
-	return nil
+	return d.open(ctx, w)
 }
 
 // Run serves until ctx ends, then stops within the configured bound.
@@ -108,9 +101,13 @@ func (d *Daemon) Run(ctx context.Context) error {
 	d.loops.Start()
 	d.arrays.Start()   //nolint:contextcheck // likewise
 	d.checkups.Start() //nolint:contextcheck // it has a life of its own, which Stop ends
-	served := make(chan error, 1)
-	go func() { served <- d.server.Serve(d.listener) }()
-	d.log.Info("onevolumed serves", zap.String("version", onevolume.Version), zap.Stringer("listen", d.listener.Addr()))
+	served := make(chan error, len(d.listeners))
+	addresses := make([]string, len(d.listeners))
+	for i, l := range d.listeners {
+		addresses[i] = l.Addr().String()
+		go func() { served <- d.server.Serve(l) }()
+	}
+	d.log.Info("onevolumed serves", zap.String("version", onevolume.Version), zap.Strings("listen", addresses))
 	var err error
 	select {
 	case err = <-served:
@@ -130,25 +127,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if errors.Is(stopped, context.DeadlineExceeded) {
 		d.log.Warn("calls were still being answered when the time to stop was over")
 	}
-	err = errors.Join(err, d.store.Close())
+	err = errors.Join(err, d.store.Close(), d.requests.Close())
 	d.log.Info("onevolumed has stopped")
 	return err
-}
-
-// Addr is where it listens, for those who asked for port 0.
-func (d *Daemon) Addr() net.Addr { return d.listener.Addr() }
-
-func (d *Daemon) logCall(r wire.Record) {
-	log := d.log.Debug
-	if r.Result != 0 {
-		log = d.log.Info
-	}
-	fields := []zap.Field{zap.Uint64("request", r.ID), zap.String("method", r.Method), zap.Int("uid", r.User), zap.String("peer", r.Peer),
-		zap.Duration("took", r.Duration), zap.Int("result", r.Result)}
-	if r.Status != 0 {
-		fields = append(fields, zap.Int("status", r.Status), zap.Int64("bytes", r.Bytes))
-	}
-	log("call", fields...)
 }
 
 // logUnaudited keeps in the log what the audit should have kept.
@@ -156,10 +137,6 @@ func (d *Daemon) logUnaudited(deed onevolume.Deed, err error) {
 	d.log.Error("a refusal could not be written into the audit", zap.String("action", deed.Action), zap.String("request", deed.Text),
 		zap.Int("uid", deed.By.UID), zap.String("from", deed.From), zap.Int("volume", int(deed.Volume)), zap.Int("vm", int(deed.VM)),
 		zap.Int("operation", deed.Operation), zap.String("result", deed.Result), zap.Error(err))
-}
-
-func (d *Daemon) logPanic(method string, value any, stack []byte) {
-	d.log.Error("a method panicked", zap.String("method", method), zap.Any("value", value), zap.ByteString("stack", stack))
 }
 
 // logger makes the log as configured.

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
 	"net/url"
 	"os"
 	"slices"
@@ -24,13 +23,14 @@ const Path = "/etc/one/onevolumed.conf"
 
 // Config is the whole file. Durations are written as 30s, 2m, 500ms.
 type Config struct {
-	// Listen is the address of the XML-RPC server, host:port.
-	Listen string `yaml:"listen"`
+	// Listen is where the XML-RPC server listens.
+	Listen Listen `yaml:"listen"`
 	// OneXMLRPC is oned's endpoint. Empty: as OpenNebula's tools find it.
 	OneXMLRPC string `yaml:"one_xmlrpc"`
 	// PassThrough passes calls of methods that are not ours on to oned, so
 	// that one endpoint serves all.
-	PassThrough bool `yaml:"pass_through"`
+	PassThrough bool   `yaml:"pass_through"`
+	Limits      Limits `yaml:"limits"`
 	// Database is sqlite:PATH, or mysql://user:password@host:port/database
 	// (with ?socket=PATH for a local socket).
 	Database string `yaml:"database"`
@@ -57,6 +57,9 @@ type Log struct {
 	Level string `yaml:"level"`
 	// Format is text or json.
 	Format string `yaml:"format"`
+	// Requests is a file for the calls alone, in the form of oned's log; empty
+	// for none.
+	Requests string `yaml:"requests"`
 }
 
 // Operations bounds how long operations wait for others.
@@ -115,13 +118,15 @@ type ISCSI struct {
 // Default is the configuration of an empty file.
 func Default() Config {
 	return Config{
-		Listen:      "127.0.0.1:2475",
+		Listen:      At("127.0.0.1:2475"),
 		PassThrough: true,
 		Database:    "sqlite:/var/lib/one/onevolume.db",
 		KeyFile:     "/var/lib/one/.one/onevolume_key",
 		Log:         Log{File: "stderr", Level: "info", Format: "text"},
-		AuthCache:   5 * time.Second,
-		Shutdown:    20 * time.Second,
+		Limits: Limits{Connections: 4096, PerAddress: 256, FailedLogins: 10, Window: time.Minute, Trusted: []string{"127.0.0.0/8", "::1"},
+			OnedConnections: 8, OnedRequest: 32},
+		AuthCache: 5 * time.Second,
+		Shutdown:  20 * time.Second,
 		Operations: Operations{Lease: 30 * time.Second, Sweep: 10 * time.Second, Checkup: 10 * time.Minute, GiveUp: 10 * time.Minute,
 			Unplug: time.Minute, Lock: time.Minute},
 		Hosts: Hosts{Connect: 10 * time.Second, Connections: 8, CoolDown: 15 * time.Second, LibvirtURI: "qemu:///system",
@@ -177,8 +182,16 @@ func plainer(err error) error {
 }
 
 func (c *Config) check() error {
-	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
-		return fmt.Errorf("listen: %q is no host:port", c.Listen)
+	if len(c.Listen) == 0 {
+		return errors.New("listen: there must be an address")
+	}
+	for _, l := range c.Listen {
+		if err := l.check(); err != nil {
+			return err
+		}
+	}
+	if err := c.Limits.check(); err != nil {
+		return err
 	}
 	if _, _, err := c.DB(); err != nil {
 		return err

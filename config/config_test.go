@@ -36,24 +36,52 @@ func TestParse(t *testing.T) {
 	}
 }
 
+func TestListen(t *testing.T) {
+	for text, want := range map[string]config.Listen{
+		"listen: 0.0.0.0:2475":    config.At("0.0.0.0:2475"),
+		"listen: ['[::]:1', h:2]": config.At("[::]:1", "h:2"),
+		"listen: [unix:///run/s, {address: 'unix:/run/t', mode: 0600}, {address: ':2476', certificate: c, key: k}]": {
+			{Address: "unix:///run/s"}, {Address: "unix:/run/t", Mode: "0600"}, {Address: ":2476", Certificate: "c", Key: "k"}},
+	} {
+		c, err := config.Parse([]byte(text))
+		if err != nil || !reflect.DeepEqual(c.Listen, want) {
+			t.Errorf("%s: %+v, %v", text, c.Listen, err)
+		}
+	}
+	if l := (config.Listener{Address: "unix:///run/s", Mode: "0600"}); l.Socket() != "/run/s" || l.FileMode() != 0o600 {
+		t.Errorf("%s %o", l.Socket(), l.FileMode())
+	}
+}
+
 func TestBadConfigurationIsNamed(t *testing.T) {
 	for text, want := range map[string]string{
-		"lisen: 1":                            `unknown key "lisen"`,
-		"operations: {leese: 3s}":             `unknown key "leese"`,
-		"listen: nowhere":                     "listen:",
-		"database: oracle:x":                  "database:",
-		"database: 'sqlite:'":                 "database:",
-		"database: mysql://host":              "database:",
-		"operations: {lease: 1ms}":            "operations.lease",
-		"operations: {unplug: -1s}":           "operations.unplug",
-		"log: {level: loud}":                  "log.level",
-		"log: {format: xml}":                  "log.format",
-		"hosts: {connections: 0}":             "hosts.connections",
-		"hosts: {cool_down: 0s}":              "hosts.cool_down",
-		"auth_cache: 1h":                      "auth_cache",
-		"shutdown: soon":                      "line 1",
-		"listen: [":                           "line",
-		"hosts: {iscsi: {login_timeout: 0s}}": "hosts.iscsi.login_timeout",
+		"lisen: 1":                                 `unknown key "lisen"`,
+		"operations: {leese: 3s}":                  `unknown key "leese"`,
+		"listen: nowhere":                          "listen:",
+		"listen: []":                               "listen:",
+		"listen: unix:relative":                    "absolute",
+		"listen: {address: 'h:1', tls: 1}":         `unknown key "tls"`,
+		"listen: {address: [1]}":                   "line 1",
+		"listen: [{address: 'h:1', key: k}]":       "certificate and key",
+		"listen: [{address: 'h:1', mode: 0660}]":   "mode",
+		"listen: [{address: 'unix:/s', mode: 99}]": "mode",
+		"limits: {connections: 0}":                 "limits.connections",
+		"limits: {failed_logins_window: 1ms}":      "limits.failed_logins_window",
+		"limits: {trusted: [localhost]}":           "limits.trusted",
+		"limits: {oned_request_mib: 2048}":         "limits.oned_request_mib",
+		"database: oracle:x":                       "database:",
+		"database: 'sqlite:'":                      "database:",
+		"database: mysql://host":                   "database:",
+		"operations: {lease: 1ms}":                 "operations.lease",
+		"operations: {unplug: -1s}":                "operations.unplug",
+		"log: {level: loud}":                       "log.level",
+		"log: {format: xml}":                       "log.format",
+		"hosts: {connections: 0}":                  "hosts.connections",
+		"hosts: {cool_down: 0s}":                   "hosts.cool_down",
+		"auth_cache: 1h":                           "auth_cache",
+		"shutdown: soon":                           "line 1",
+		"listen: [":                                "line",
+		"hosts: {iscsi: {login_timeout: 0s}}":      "hosts.iscsi.login_timeout",
 	} {
 		if _, err := config.Parse([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: error %v, want one that has %q", text, err, want)

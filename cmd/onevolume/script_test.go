@@ -114,7 +114,7 @@ func setup(env *testscript.Env, database string) error {
 	go func() { ended <- o.Serve(ctx, l) }()
 	endpoint := "http://" + l.Addr().String() + "/RPC2"
 	conf := config.Default()
-	conf.Listen, conf.OneXMLRPC = "127.0.0.1:0", endpoint
+	conf.Listen, conf.OneXMLRPC = config.At("127.0.0.1:0"), endpoint
 	conf.Database = database
 	conf.KeyFile = filepath.Join(env.WorkDir, "key")
 	conf.Log.File = filepath.Join(env.WorkDir, "onevolumed.log")

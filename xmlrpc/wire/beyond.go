@@ -75,6 +75,7 @@ func (s *Server) pass(w http.ResponseWriter, r *http.Request, in io.Reader, h He
 		s.end(rec, start, a)
 		return
 	}
+	s.invoked(rec)
 	passed := Passed{Status: http.StatusBadGateway}
 	defer func() { // also when the proxy gives up by a panic, as net/http's does
 		done(passed.Verdict)
@@ -117,6 +118,7 @@ func (s *Server) askAll(ctx context.Context, calls []Call) []answer {
 			answers[i] = s.failure(call.Method, authFailed+" "+err.Error(), codeAuth, noObject)
 			continue
 		}
+		s.invoked(records[i])
 		dones[i] = done
 		list = append(list, map[string]any{"methodName": call.Method, "params": append([]any{}, call.Params...)})
 	}
