@@ -1,6 +1,7 @@
 package onevolume_test
 
 import (
+	"math"
 	"strings"
 	"testing"
 
@@ -88,6 +89,11 @@ func TestSizePrints(t *testing.T) {
 	} {
 		if got := in.String(); got != want {
 			t.Errorf("Size(%d) prints as %s, want %s", in, got, want)
+		}
+	}
+	for in, want := range map[onevolume.Size]int64{0: 0, 1: 1, 1 << 20: 1, 1<<20 + 1: 2, math.MaxInt64: 1 << 43} {
+		if got := in.MB(); got != want {
+			t.Errorf("Size(%d) has %d MB, want %d", in, got, want)
 		}
 	}
 }

@@ -62,7 +62,13 @@ func unitOf(s string) string {
 }
 
 // MB is the size in OpenNebula's unit, rounded up.
-func (s Size) MB() int64 { return (int64(s) + int64(MiB) - 1) / int64(MiB) }
+func (s Size) MB() int64 {
+	n := int64(s / MiB)
+	if s%MiB > 0 {
+		n++
+	}
+	return n
+}
 
 // String prints as OpenNebula's tables do, with one decimal that is dropped
 // when it is zero: 64M, 451.6G.

@@ -7,6 +7,8 @@ dest=${1:-}
 install -D -m 755 bin/onevolume "$dest/usr/bin/onevolume"
 install -D -m 755 bin/onevolumed "$dest/usr/bin/onevolumed"
 install -D -m 644 packaging/onevolumed.service "$dest/lib/systemd/system/onevolumed.service"
+# Where OpenNebula keeps the schemas of its documents.
+for f in packaging/xsd/*.xsd; do install -D -m 644 "$f" "$dest/usr/share/one/schemas/xsd/$(basename "$f")"; done
 conf=$dest/etc/one/onevolumed.conf
 if [ -e "$conf" ]; then
     install -m 640 packaging/onevolumed.conf "$conf.new"

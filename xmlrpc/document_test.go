@@ -95,6 +95,10 @@ func volume(t *rapid.T) onevolume.Volume {
 		Operation: number().Draw(t, "operation"), Version: number().Draw(t, "version"),
 		Registered: time.Unix(rapid.Int64Range(0, 1<<40).Draw(t, "registered"), 0), Modified: time.Unix(rapid.Int64Range(0, 1<<40).Draw(t, "modified"), 0),
 	}
+	v.Disabled = rapid.Bool().Draw(t, "disabled")
+	if level := onevolume.LockLevel(rapid.IntRange(0, 3).Draw(t, "lock")); level != onevolume.NoLock {
+		v.Lock = onevolume.Lock{Level: level, UID: number().Draw(t, "locked by"), Time: time.Unix(rapid.Int64Range(0, 1<<40).Draw(t, "locked at"), 0)}
+	}
 	v.Home.UID, v.Home.GID = number().Draw(t, "home uid"), number().Draw(t, "home gid")
 	for range rapid.IntRange(1, 3).Draw(t, "portals") {
 		ip := netip.AddrFrom4([4]byte(rapid.SliceOfN(rapid.ByteRange(1, 200), 4, 4).Draw(t, "address")))
