@@ -54,6 +54,7 @@ var layers = map[string]layer{
 	"doctor":                      {ours: []string{".", "command", "hypervisor", "iscsi"}},
 	"metrics":                     {ours: []string{"."}, outside: []string{"github.com/prometheus/client_golang"}},
 	"daemon":                      {ours: []string{".", "doctor", "workflow"}, outside: []string{"go.uber.org/zap"}},
+	"daemon/labels":               {ours: []string{"."}, outside: []string{"go.uber.org/zap"}},
 	"cli/table":                   {ours: []string{"."}, outside: []string{"go.yaml.in/yaml/v3", "github.com/rivo/uniseg"}},
 	"cli/document":                {outside: []string{"go.yaml.in/yaml/v3"}},
 	"cli":                         {ours: []string{".", "cli/document", "cli/table", "doctor", "hypervisor", "workflow"}, outside: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/schollz/progressbar/v3"}},

@@ -14,6 +14,7 @@ import (
 	"onevolume"
 	"onevolume/config"
 	"onevolume/daemon"
+	"onevolume/daemon/labels"
 	"onevolume/inventory"
 	"onevolume/opennebula"
 	"onevolume/store"
@@ -33,6 +34,7 @@ type Daemon struct {
 	loops     *daemon.Daemon
 	checkups  *daemon.Checkups
 	arrays    *daemon.Arrays
+	labels    *labels.Labels
 }
 
 // OpenDaemon opens the database and the listener. Nothing runs yet.
@@ -66,7 +68,8 @@ func (d *Daemon) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	service, m := &inventory.Service{Store: d.store, People: opennebula.People{Client: one}}, newMeddler()
+	d.labels = newLabels(d.conf, d.store, one, d.log)
+	service, m := shown{&inventory.Service{Store: d.store, People: opennebula.People{Client: one}}, d.labels}, newMeddler()
 	e := engine(d.conf, logCommands(d.log))
 	e.Hosts = guarded(d.conf, e.Hosts)
 	d.loops = &daemon.Daemon{
@@ -79,7 +82,7 @@ func (d *Daemon) connect(ctx context.Context) error {
 		Doctor: resident(d.conf, d.loops.Engine, d.store), Audit: d.store.Audit, Log: d.log, Name: d.loops.Name,
 		Every: d.conf.Operations.Checkup, First: firstCheckup(d.conf.Operations.Checkup),
 	}
-	if d.arrays, err = arrays(d.conf, service, d.log, d.loops.Name); err != nil {
+	if d.arrays, err = arrays(d.conf, service.Service, d.log, d.loops.Name); err != nil {
 		return err
 	}
 	w := &wire.Server{}
@@ -99,7 +102,8 @@ func (d *Daemon) connect(ctx context.Context) error {
 func (d *Daemon) Run(ctx context.Context) error {
 	defer func() { _ = d.log.Sync() }() // standard error cannot be synced everywhere
 	d.loops.Start()
-	d.arrays.Start()   //nolint:contextcheck // likewise
+	d.arrays.Start() //nolint:contextcheck // likewise
+	d.labels.Start()
 	d.checkups.Start() //nolint:contextcheck // it has a life of its own, which Stop ends
 	served := make(chan error, len(d.listeners))
 	addresses := make([]string, len(d.listeners))
@@ -121,6 +125,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	d.arrays.Stop(bound)
 	d.checkups.Stop(bound)
 	d.loops.Stop(bound)
+	d.labels.Stop(bound)
 	if errors.Is(err, http.ErrServerClosed) {
 		err = nil
 	}

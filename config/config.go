@@ -72,6 +72,9 @@ type Operations struct {
 	// Checkup is how often the daemon compares the inventory with its hosts;
 	// 0 for never.
 	Checkup time.Duration `yaml:"checkup"`
+	// Labels is how often the daemon compares what VMs show of their volumes
+	// with the inventory; changes show at once. 0 for no such writing.
+	Labels time.Duration `yaml:"labels"`
 	// GiveUp is how long the daemon tries to end such an operation before it
 	// parks it for an administrator.
 	GiveUp time.Duration `yaml:"give_up"`
@@ -127,7 +130,7 @@ func Default() Config {
 			OnedConnections: 8, OnedRequest: 32},
 		AuthCache: 5 * time.Second,
 		Shutdown:  20 * time.Second,
-		Operations: Operations{Lease: 30 * time.Second, Sweep: 10 * time.Second, Checkup: 10 * time.Minute, GiveUp: 10 * time.Minute,
+		Operations: Operations{Lease: 30 * time.Second, Sweep: 10 * time.Second, Checkup: 10 * time.Minute, Labels: 10 * time.Minute, GiveUp: 10 * time.Minute,
 			Unplug: time.Minute, Lock: time.Minute},
 		Hosts: Hosts{Connect: 10 * time.Second, Connections: 8, CoolDown: 15 * time.Second, LibvirtURI: "qemu:///system",
 			ISCSI: ISCSI{Login: 10 * time.Second, Replacement: 2 * time.Minute}},
@@ -214,8 +217,10 @@ func (c *Config) check() error {
 	if c.Operations.Lease < time.Second || c.Operations.Lease > 10*time.Minute {
 		return fmt.Errorf("operations.lease: %s is not from 1s to 10m", c.Operations.Lease)
 	}
-	if c.Operations.Checkup != 0 && c.Operations.Checkup < time.Second {
-		return fmt.Errorf("operations.checkup: %s is neither 0 nor at least 1s", c.Operations.Checkup)
+	for key, d := range map[string]time.Duration{"operations.checkup": c.Operations.Checkup, "operations.labels": c.Operations.Labels} {
+		if d != 0 && d < time.Second {
+			return fmt.Errorf("%s: %s is neither 0 nor at least 1s", key, d)
+		}
 	}
 	if c.Hosts.Connections < 1 || c.Hosts.Connections > 100 {
 		return fmt.Errorf("hosts.connections: %d is not from 1 to 100", c.Hosts.Connections)

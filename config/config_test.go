@@ -74,6 +74,7 @@ func TestBadConfigurationIsNamed(t *testing.T) {
 		"database: mysql://host":                   "database:",
 		"operations: {lease: 1ms}":                 "operations.lease",
 		"operations: {unplug: -1s}":                "operations.unplug",
+		"operations: {labels: 1ms}":                "operations.labels",
 		"log: {level: loud}":                       "log.level",
 		"log: {format: xml}":                       "log.format",
 		"hosts: {connections: 0}":                  "hosts.connections",
