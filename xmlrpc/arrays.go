@@ -40,7 +40,7 @@ func (s *Server) syncArray(ctx context.Context, call wire.Call) (any, error) {
 	for _, c := range done.Changes {
 		d.Changes = append(d.Changes, syncChangeDocument{string(c.What), int(c.Volume), cdata{c.Name}, cdata{c.Target}, c.LUN, cdata{c.Text}})
 	}
-	return marshal(d)
+	return answer(d)
 }
 
 // SyncArray has the daemon bring the inventory to what the array says.

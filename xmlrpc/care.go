@@ -71,7 +71,7 @@ func (s *Server) history(ctx context.Context, call wire.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return marshal(deedsToXML(list))
+	return answer(deedsToXML(list))
 }
 
 func (s *Server) health(ctx context.Context, _ wire.Call) (any, error) {
@@ -87,7 +87,7 @@ func (s *Server) health(ctx context.Context, _ wire.Call) (any, error) {
 	if !caller(ctx).IsAdmin() {
 		h.Checkup.Findings = nil
 	}
-	return marshal(healthToXML(h))
+	return answer(healthToXML(h))
 }
 
 func (s *Server) running(ctx context.Context, _ wire.Call) (any, error) {
@@ -99,5 +99,5 @@ func (s *Server) running(ctx context.Context, _ wire.Call) (any, error) {
 	for i := range list {
 		pool.Operations = append(pool.Operations, operationToXML(list[i], nil))
 	}
-	return marshal(pool)
+	return answer(pool)
 }

@@ -74,7 +74,7 @@ func (s *Server) info(ctx context.Context, call wire.Call) (any, error) {
 			return nil, err
 		}
 	}
-	return marshal(volumeToXML(&v, decrypt))
+	return answer(volumeToXML(&v, decrypt))
 }
 
 func (s *Server) update(ctx context.Context, call wire.Call) (any, error) {

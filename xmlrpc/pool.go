@@ -35,7 +35,7 @@ func (s *Server) pool(ctx context.Context, call wire.Call) (any, error) {
 	for i := range list {
 		pool.Volumes = append(pool.Volumes, volumeToXML(&list[i], false))
 	}
-	return marshal(pool)
+	return answer(pool)
 }
 
 func (s *Server) poolExtended(ctx context.Context, call wire.Call) (any, error) {
@@ -55,7 +55,7 @@ func (s *Server) poolExtended(ctx context.Context, call wire.Call) (any, error) 
 		}
 		pool.Volumes = append(pool.Volumes, d)
 	}
-	return marshal(pool)
+	return answer(pool)
 }
 
 // poolFilter reads the parameters of a pool call.

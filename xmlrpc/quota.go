@@ -44,7 +44,7 @@ func (s *Server) quotaInfo(ctx context.Context, call wire.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return marshal(quotaToXML(q))
+	return answer(quotaToXML(q))
 }
 
 // quotaUpdate answers with the user's or the group's id, and with -1 for the

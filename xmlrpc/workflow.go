@@ -49,7 +49,7 @@ func (s *Server) operation(ctx context.Context, call wire.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return marshal(operationToXML(op, journal))
+	return answer(operationToXML(op, journal))
 }
 
 func (s *Server) reserve(ctx context.Context, call wire.Call) (any, error) {
@@ -65,7 +65,7 @@ func (s *Server) reserve(ctx context.Context, call wire.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return marshal(reservationDocument{XMLName: xml.Name{Local: "RESERVATION"},
+	return answer(reservationDocument{XMLName: xml.Name{Local: "RESERVATION"},
 		Operation: operationToXML(op, nil), Volume: volumeToXML(&v, true)})
 }
 
