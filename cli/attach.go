@@ -31,6 +31,8 @@ func (a *App) attachCommand() *cobra.Command {
 		Example: "  onevolume attach 17 64G\n  onevolume attach 17 --volume disk1",
 		Args:    arguments("vmid", "[volume_size]"),
 		RunE:    c.run,
+
+		ValidArgsFunction: a.complete(vmRefs),
 	}
 	f := cmd.Flags()
 	f.StringVar(&c.volume, "volume", "", "id or name of the volume to attach, instead of choosing one by size")

@@ -84,8 +84,8 @@ func simply(act func(s *Session) deed) func(context.Context, *Session, []string)
 
 // Words for arguments, as OpenNebula's tools have them.
 const (
-	oneVolume    = "volumeid"
-	mvolumeRefss = "range|volumeid_list"
+	oneVolume   = "volumeid"
+	manyVolumes = "range|volumeid_list"
 )
 
 func (a *App) deleteCommand() *cobra.Command {
@@ -94,8 +94,8 @@ func (a *App) deleteCommand() *cobra.Command {
 		Short:             "Take volumes out of the inventory; their logical units are left alone",
 		Long:              refsHelp,
 		Example:           "  onevolume delete 4..7",
-		Args:              arguments(mvolumeRefss),
-		ValidArgsFunction: a.completeList(volumeRefs),
+		Args:              arguments(manyVolumes),
+		ValidArgsFunction: a.complete(listOf(volumeRefs)),
 		RunE:              a.change("deleted", simply(func(s *Session) deed { return s.Daemon.Delete })),
 	}
 }
@@ -119,8 +119,8 @@ func (a *App) chmodCommand() *cobra.Command {
 		Long: "Permissions are three octal digits for owner, group and others, in which 4 is use, 2 manage and 1 admin;\n" +
 			"or letters: u=rw,g=r gives use and manage to the owner, use to the group, and nothing to others.\n" + refsHelp,
 		Example:           "  onevolume chmod disk1 644\n  onevolume chmod 0..3 u=rw,g=r",
-		Args:              arguments(mvolumeRefss, "octet"),
-		ValidArgsFunction: a.completeList(volumeRefs),
+		Args:              arguments(manyVolumes, "octet"),
+		ValidArgsFunction: a.complete(listOf(volumeRefs)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			bits, err := octet(args[1])
 			if err != nil {
@@ -138,8 +138,8 @@ func (a *App) enableCommand() *cobra.Command {
 		Use:               "enable <range|volumeid_list>",
 		Short:             "Let disabled volumes be attached again",
 		Long:              refsHelp,
-		Args:              arguments(mvolumeRefss),
-		ValidArgsFunction: a.completeList(volumeRefs),
+		Args:              arguments(manyVolumes),
+		ValidArgsFunction: a.complete(listOf(volumeRefs)),
 		RunE:              a.change("enabled", simply(enabling(true))),
 	}
 }
@@ -149,8 +149,8 @@ func (a *App) disableCommand() *cobra.Command {
 		Use:               "disable <range|volumeid_list>",
 		Short:             "Keep free volumes from being picked and attached",
 		Long:              refsHelp,
-		Args:              arguments(mvolumeRefss),
-		ValidArgsFunction: a.completeList(volumeRefs),
+		Args:              arguments(manyVolumes),
+		ValidArgsFunction: a.complete(listOf(volumeRefs)),
 		RunE:              a.change("disabled", simply(enabling(false))),
 	}
 }

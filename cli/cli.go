@@ -70,6 +70,10 @@ type Cloud interface {
 	UserID(ctx context.Context, ref string) (int, error)
 	GroupID(ctx context.Context, ref string) (int, error)
 	VMID(ctx context.Context, ref string) (onevolume.VMID, error)
+	// VMs, UserNames and GroupNames are what the caller may see, for completion.
+	VMs(ctx context.Context) ([]onevolume.VM, error)
+	UserNames(ctx context.Context) ([]string, error)
+	GroupNames(ctx context.Context) ([]string, error)
 }
 
 // Session is everything that a command works with once the caller's
@@ -180,8 +184,9 @@ func (a *App) Command() *cobra.Command {
 	root.AddCommand(a.attachCommand(), a.detachCommand(), a.listCommand(), a.topCommand(), a.showCommand(),
 		a.createCommand(), a.deleteCommand(), a.updateCommand(), a.renameCommand(), a.resizeCommand(),
 		a.chmodCommand(), a.chownCommand(), a.chgrpCommand(), a.lockCommand(), a.unlockCommand(), a.enableCommand(), a.disableCommand(),
-		a.doctorCommand(), a.explainCommand(), a.resumeCommand(), a.abortCommand(), a.recoverCommand(), a.historyCommand(),
+		a.doctorCommand(), a.explainCommand(), a.resumeCommand(), a.abortCommand(), a.recoverCommand(), a.historyCommand(), a.completionCommand(),
 		a.arrayCommand())
+	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(flagError)
 	for _, cmd := range append([]*cobra.Command{root}, root.Commands()...) {
 		cmd.Version = onevolume.Version

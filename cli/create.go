@@ -47,6 +47,8 @@ func (a *App) createCommand() *cobra.Command {
 		Example: "  onevolume create --name disk1 --iqn iqn.2026-11.org.example:disk1 --portal 10.0.0.1 --size 64G",
 		Args:    arguments("[file]"),
 		RunE:    c.run,
+
+		ValidArgsFunction: a.complete(nil),
 	}
 	f := cmd.Flags()
 	for i := range c.attributes {

@@ -31,7 +31,7 @@ func (a *App) detachCommand() *cobra.Command {
 		Args:    arguments("vmid", oneVolume),
 		RunE:    c.run,
 
-		ValidArgsFunction: a.completeAt(1, volumeRefs),
+		ValidArgsFunction: a.complete(vmRefs, volumesIn),
 	}
 	f := cmd.Flags()
 	f.BoolVarP(&c.yes, "yes", "y", false, "do not ask")

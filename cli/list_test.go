@@ -87,8 +87,9 @@ func TestCompletion(t *testing.T) {
 	w.park()
 	for args, want := range map[string]string{
 		"show ": "disk1\t64M ERROR", "delete ": "disk1\t64M ERROR", "explain ": "disk1\t64M ERROR", "history ": "disk1\t64M ERROR",
-		"attach 17 --volume ": "disk1\t64M ERROR", "detach 17 ": "disk1\t64M ERROR", "recover --status ": "retained",
-		"resume ": "1\tof volume 0 (disk1)", "abort ": "1\tof volume 0 (disk1)", "detach ": ":4", "show disk1 ": ":4",
+		"attach 17 --volume ": "disk1\t64M ERROR", "attach ": "17\tweb", "attach w": "web\tVM 17", "detach 17 ": "disk1\t64M ERROR", "detach web ": "disk1\t64M ERROR", "detach 18 ": ":4",
+		"chown 0 ": "alice", "chown 0 alice ": "users", "chgrp 0,1 ": "users", "create ": ":0", "delete 7,0": "7,0\tdisk1 64M ERROR", "recover --status ": "retained",
+		"resume ": "1\tof volume 0 (disk1)", "abort ": "1\tof volume 0 (disk1)", "detach ": "17\tweb", "show disk1 ": ":4",
 	} {
 		s := w.ok(append([]string{"__complete"}, strings.Split(args, " ")...)...)
 		if !strings.Contains("\n"+s.out, "\n"+want+"\n") {

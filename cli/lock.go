@@ -21,8 +21,8 @@ func (a *App) lockCommand() *cobra.Command {
 			"  manage  what needs MANAGE or ADMIN cannot\n" +
 			"  admin   what needs ADMIN cannot\n" +
 			"Volumes can be shown and unlocked all the same.\n" + refsHelp,
-		Args:              arguments(mvolumeRefss),
-		ValidArgsFunction: a.completeList(volumeRefs),
+		Args:              arguments(manyVolumes),
+		ValidArgsFunction: a.complete(listOf(volumeRefs)),
 		RunE: a.change("Volume locked", simply(func(s *Session) deed {
 			level := onevolume.LockUse
 			switch { // in the order of OpenNebula's tools, when several are given
@@ -50,8 +50,8 @@ func (a *App) unlockCommand() *cobra.Command {
 		Use:               "unlock <range|volumeid_list>",
 		Short:             "Take the locks of volumes off",
 		Long:              refsHelp,
-		Args:              arguments(mvolumeRefss),
-		ValidArgsFunction: a.completeList(volumeRefs),
+		Args:              arguments(manyVolumes),
+		ValidArgsFunction: a.complete(listOf(volumeRefs)),
 		RunE:              a.change("Volume unlocked", simply(func(s *Session) deed { return s.Daemon.Unlock })),
 	}
 }

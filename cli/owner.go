@@ -17,8 +17,8 @@ func (a *App) chownCommand() *cobra.Command {
 		Short:             "Give volumes to another user, and to a group if one is named",
 		Long:              "User and group are given by id or name.\n" + refsHelp,
 		Example:           "  onevolume chown 0..3 alice users",
-		Args:              arguments(mvolumeRefss, "userid", "[groupid]"),
-		ValidArgsFunction: a.completeList(volumeRefs),
+		Args:              arguments(manyVolumes, "userid", "[groupid]"),
+		ValidArgsFunction: a.complete(listOf(volumeRefs), userNames, groupNames),
 		RunE: a.change("Owner/Group changed", func(ctx context.Context, s *Session, args []string) (deed, error) {
 			uid, err := s.Cloud.UserID(ctx, args[0])
 			if err != nil {
@@ -40,8 +40,8 @@ func (a *App) chgrpCommand() *cobra.Command {
 		Use:               "chgrp <range|volumeid_list> <groupid>",
 		Short:             "Give volumes to another group",
 		Long:              "The group is given by id or name.\n" + refsHelp,
-		Args:              arguments(mvolumeRefss, "groupid"),
-		ValidArgsFunction: a.completeList(volumeRefs),
+		Args:              arguments(manyVolumes, "groupid"),
+		ValidArgsFunction: a.complete(listOf(volumeRefs), groupNames),
 		RunE: a.change("Group changed", func(ctx context.Context, s *Session, args []string) (deed, error) {
 			gid, err := s.Cloud.GroupID(ctx, args[0])
 			return chowning(s, unchangedID, gid), err

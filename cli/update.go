@@ -28,7 +28,7 @@ func (a *App) updateCommand() *cobra.Command {
 			"Administrators may also give PORTALS, SIZE, ARRAY, UNIT_SERIAL, WWID, CHAP_USER, CHAP_SECRET, CHAP_USER_IN and\n" +
 			"CHAP_SECRET_IN while the volume is in no VM; these stay as they are when they are not given.",
 		Args:              arguments(oneVolume, "[file]"),
-		ValidArgsFunction: a.completeThenFile(volumeRefs),
+		ValidArgsFunction: a.complete(volumeRefs, nil),
 		RunE:              c.run,
 	}
 	cmd.Flags().BoolVarP(&c.appending, "append", "a", false, "add to the attributes there are")

@@ -66,6 +66,16 @@ func (c cloud) VMID(_ context.Context, ref string) (onevolume.VMID, error) {
 	return onevolume.VMID(id), err
 }
 
+func (c cloud) VMs(context.Context) ([]onevolume.VM, error) { return []onevolume.VM{web}, nil }
+
+func (c cloud) UserNames(context.Context) ([]string, error) {
+	return []string{"oneadmin", "alice"}, nil
+}
+
+func (c cloud) GroupNames(context.Context) ([]string, error) {
+	return []string{"oneadmin", "users"}, nil
+}
+
 // lookUp takes an id, or the only one of a name.
 func lookUp(object, ref string, all map[string]int) (int, error) {
 	if id, err := strconv.Atoi(ref); err == nil {

@@ -77,7 +77,7 @@ pattern="written by the guest, $(date -u +%FT%TZ)"
 # shellcheck disable=SC2016 # the inner shell expands it
 timed "register three volumes" bash -euc '
     for v in open1:64 open3:96 big:320; do
-        "$@" create --name "${v%:*}" --iqn "iqn.2026-11.lab.onevolume:${v%:*}" --lun 1 --portal 10.77.0.1:3260 --size "${v#*:}"
+        "$@" create --name "${v%:*}" --iqn "iqn.2026-11.lab.onevolume:${v%:*}" --lun 1 --portal 10.77.0.1:3260 --size "${v#*:}" </dev/null
     done' - lab/lab run bin/onevolume --config "$work/conf"
 timed "onevolume list" onevolume list
 timed "onevolume attach 17 64" onevolume attach 17 64
