@@ -32,12 +32,11 @@ type callKey struct{}
 func (p *Proxy) Pass(w http.ResponseWriter, r *http.Request, _ wire.Head) wire.Passed {
 	seen := &observed{ResponseWriter: w, control: http.NewResponseController(w), start: time.Now()}
 	length := time.Duration(max(r.ContentLength, 0)) * time.Second / slowRate
-	_ = seen.control.SetReadDeadline(seen.start.Add(slowTime + length)) // a recorder in a test has none
 	if slices.ContainsFunc(r.Header.Values("Via"), func(v string) bool { return strings.Contains(v, p.name) }) {
 		p.fault(seen, fmt.Sprintf("one_xmlrpc, or ONE_XMLRPC, names onevolumed itself: %s must be oned's endpoint", p.endpoint))
 		return seen.passed()
 	}
-	c := &call{body: &watched{Closer: r.Body}, answer: seen}
+	c := &call{body: &watched{ReadCloser: r.Body, control: seen.control, stall: p.stall, until: seen.start.Add(slowTime + length)}, answer: seen}
 	r = r.WithContext(httptrace.WithClientTrace(context.WithValue(r.Context(), callKey{}, c), &httptrace.ClientTrace{
 		WroteRequest: func(i httptrace.WroteRequestInfo) { c.sent.Store(i.Err == nil) },
 	}))
@@ -47,7 +46,6 @@ func (p *Proxy) Pass(w http.ResponseWriter, r *http.Request, _ wire.Head) wire.P
 		p.refuse(seen, r, err)
 		return seen.passed()
 	}
-	r.Body = c.body
 	release, err := p.slots.take(r.Context(), r.RemoteAddr)
 	if err != nil {
 		p.fault(seen, p.text(err, false))
@@ -68,8 +66,8 @@ var (
 func (p *Proxy) receive(r *http.Request, c *call) (done func(), err error) {
 	done = func() {}
 	if r.ContentLength >= 0 {
-		in := bufio.NewReaderSize(r.Body, int(min(max(r.ContentLength, 16), held)))
-		c.body.Reader = in
+		in := bufio.NewReaderSize(c.body, int(min(max(r.ContentLength, 16), held)))
+		r.Body = &whole{in, c.body}
 		_, err = in.Peek(int(min(r.ContentLength, held)))
 		return done, err
 	}
@@ -79,14 +77,14 @@ func (p *Proxy) receive(r *http.Request, c *call) (done func(), err error) {
 	default:
 		return done, errTooMany
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, unmeasured+1))
+	body, err := io.ReadAll(io.LimitReader(c.body, unmeasured+1))
 	switch {
 	case err != nil:
 		return done, err
 	case len(body) > unmeasured:
 		return done, errNoLength
 	}
-	c.body.Reader, r.ContentLength, r.TransferEncoding = bytes.NewReader(body), int64(len(body)), nil
+	r.Body, r.ContentLength, r.TransferEncoding = &whole{bytes.NewReader(body), c.body}, int64(len(body)), nil
 	return done, nil
 }
 
@@ -139,16 +137,37 @@ func (p *Proxy) fault(w http.ResponseWriter, text string) {
 	_ = wire.WriteFault(w, &wire.Fault{Code: wire.FaultInternal, Message: text})
 }
 
-// watched is a request's body that keeps the error with which it ended.
-type watched struct {
+// whole is a body of which something was read ahead.
+type whole struct {
 	io.Reader
 	io.Closer
-	err atomic.Pointer[error]
+}
+
+// watched is a request's body as the client sends it. It gives up a client
+// that stalls, and keeps the error with which it ended.
+type watched struct {
+	io.ReadCloser
+	control *http.ResponseController
+	stall   time.Duration
+	until   time.Time // when it must have come whole
+	ended   bool
+	err     atomic.Pointer[error]
 }
 
 func (b *watched) Read(to []byte) (int, error) {
-	n, err := b.Reader.Read(to)
-	if err != nil && !errors.Is(err, io.EOF) {
+	if !b.ended {
+		deadline := time.Now().Add(b.stall)
+		if deadline.After(b.until) {
+			deadline = b.until
+		}
+		_ = b.control.SetReadDeadline(deadline) // a recorder in a test has none
+	}
+	n, err := b.ReadCloser.Read(to)
+	if errors.Is(err, io.EOF) && !b.ended {
+		// From here on net/http reads to see whether the client is there.
+		b.ended = true
+		_ = b.control.SetReadDeadline(time.Time{})
+	} else if err != nil && !b.ended {
 		b.err.Store(&err)
 	}
 	return n, err

@@ -28,6 +28,11 @@ func front(t *testing.T, c Config) (*wire.Server, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return fronted(t, p)
+}
+
+func fronted(t *testing.T, p *Proxy) (*wire.Server, string) {
+	t.Helper()
 	s := &wire.Server{Beyond: p, Reserved: "one.volume",
 		Authenticate: func(ctx context.Context, session string) (context.Context, error) {
 			if session != admin {
@@ -297,6 +302,67 @@ func TestClientGoesAway(t *testing.T) {
 	case <-ended:
 	case <-time.After(10 * time.Second):
 		t.Error("oned still works for nobody")
+	}
+}
+
+// TestStalled: a client that stops in the middle of its request is given up,
+// and so is the request to oned.
+func TestStalled(t *testing.T) {
+	ended := make(chan error, 1)
+	p, err := New(Config{Endpoint: stub(t, func(_ http.ResponseWriter, r *http.Request) {
+		_, err := io.Copy(io.Discard, r.Body)
+		ended <- err
+	})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.stall = 50 * time.Millisecond
+	_, url := fronted(t, p)
+	for _, part := range []int{300, 2 * held} { // oned is not connected, and is
+		in, out := io.Pipe()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.ContentLength = 4 * held
+		go func() { _, _ = out.Write(body("one.vm.info", admin, strings.Repeat("x", 3*held))[:part]) }()
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		out.Close()
+		if resp.StatusCode != http.StatusRequestTimeout {
+			t.Errorf("%d bytes: %s", part, resp.Status)
+		}
+	}
+	select {
+	case err := <-ended:
+		if err == nil {
+			t.Error("oned got a whole request")
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("oned still waits")
+	}
+}
+
+// TestSlowAnswer: a client whose request is whole waits as long as oned takes,
+// beyond the time it had for its request.
+func TestSlowAnswer(t *testing.T) {
+	p, err := New(Config{Endpoint: stub(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		time.Sleep(300 * time.Millisecond)
+		_, _ = io.WriteString(w, "late")
+	})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.stall = 50 * time.Millisecond
+	_, url := fronted(t, p)
+	for _, size := range []int{1, 3 * held} {
+		if resp, text := post(t, url, bytes.NewReader(body("one.vm.info", admin, strings.Repeat("x", size)))); text != "late" {
+			t.Errorf("%s %s", resp.Status, text)
+		}
 	}
 }
 

@@ -53,6 +53,8 @@ const (
 	// may take to send a request and to take an answer.
 	slowTime = 30 * time.Second
 	slowRate = 64 << 10
+	// stallTime is how long a client may send nothing of its request.
+	stallTime = 5 * time.Second
 )
 
 // Proxy passes calls on. It may be used by many at once.
@@ -60,6 +62,7 @@ type Proxy struct {
 	endpoint string // as errors name it: without a password
 	name     string // in Via, by which a loop is seen
 	body     int64
+	stall    time.Duration // stallTime, but in tests
 	client   *http.Client
 	url      *url.URL
 	proxy    *httputil.ReverseProxy
@@ -82,7 +85,7 @@ func New(c Config) (*Proxy, error) {
 	if c.InFlight == 0 {
 		c.InFlight = defaultInFlight
 	}
-	p := &Proxy{endpoint: rpc.Endpoint, name: "onevolumed-" + rand.Text()[:8], body: c.Body, client: rpc.HTTP, url: rpc.URL(),
+	p := &Proxy{endpoint: rpc.Endpoint, name: "onevolumed-" + rand.Text()[:8], body: c.Body, stall: stallTime, client: rpc.HTTP, url: rpc.URL(),
 		slots: newSlots(c.InFlight), chunked: make(chan struct{}, measuring), asks: make(chan struct{}, askAtOnce)}
 	if t, ok := rpc.HTTP.Transport.(*http.Transport); ok {
 		t.ResponseHeaderTimeout = answerTime

@@ -11,9 +11,9 @@ import (
 )
 
 // A body that fits into a reader's buffer, as nearly all do, costs nothing
-// more. The others share this much memory, of which one address may have a
-// part, and this many are parsed and served at once: what a body becomes is
-// several times its size.
+// more. The others share this much memory until they are parsed, of which one
+// address may have a part; and this many are served at once, as what a body
+// becomes is several times its size.
 const (
 	largeBodies  = 16 << 20
 	largePart    = largeBodies / 4
@@ -33,6 +33,9 @@ type memory struct {
 	used  int64
 	by    map[string]int64
 	slots chan struct{}
+
+	// One is parsed at a time: small calls want a processor meanwhile.
+	parsing sync.Mutex
 }
 
 // take counts n bytes more for an address; false when there is no room.
@@ -75,7 +78,8 @@ func (m *memory) slot(ctx context.Context) (release func(), err error) {
 	}
 }
 
-// read reads the call in a body. release must be called when it was served.
+// read reads the call in a body. release must be called when it was served,
+// also with an error.
 func (s *Server) read(r *http.Request, in *bufio.Reader, limits Limits) (call Call, release func(), err error) {
 	nothing := func() {}
 	if _, err := in.Peek(headSize); err != nil && !errors.Is(err, io.EOF) {
@@ -93,16 +97,18 @@ func (s *Server) read(r *http.Request, in *bufio.Reader, limits Limits) (call Ca
 		peer = r.RemoteAddr
 	}
 	body, err := s.large.receive(peer, in, limits.Body)
-	give := func() { s.large.give(peer, int64(cap(body))) }
+	defer func() { s.large.give(peer, int64(cap(body))) }()
 	if err != nil {
-		return Call{}, give, err
+		return Call{}, nothing, err
 	}
-	leave, err := s.large.slot(r.Context())
+	release, err = s.large.slot(r.Context())
 	if err != nil {
-		return Call{}, give, err
+		return Call{}, nothing, err
 	}
+	s.large.parsing.Lock()
+	defer s.large.parsing.Unlock()
 	call, err = ParseCall(body, limits)
-	return call, func() { leave(); give() }, err
+	return call, release, err
 }
 
 // receive reads a whole body of at most so many bytes. What it returns was
