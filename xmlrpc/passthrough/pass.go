@@ -37,16 +37,17 @@ func (p *Proxy) Pass(w http.ResponseWriter, r *http.Request, _ wire.Head) wire.P
 		return seen.passed()
 	}
 	c := &call{body: &watched{ReadCloser: r.Body, control: seen.control, stall: p.stall, until: seen.start.Add(slowTime + length)}, answer: seen}
-	r = r.WithContext(httptrace.WithClientTrace(context.WithValue(r.Context(), callKey{}, c), &httptrace.ClientTrace{
+	ctx := httptrace.WithClientTrace(context.WithValue(r.Context(), callKey{}, c), &httptrace.ClientTrace{
 		WroteRequest: func(i httptrace.WroteRequestInfo) { c.sent.Store(i.Err == nil) },
-	}))
+	})
+	r = r.WithContext(ctx)
 	done, err := p.receive(r, c)
 	defer done()
 	if err != nil {
 		p.refuse(seen, r, err)
 		return seen.passed()
 	}
-	release, err := p.slots.take(r.Context(), r.RemoteAddr)
+	release, err := p.slots.take(ctx, r.RemoteAddr)
 	if err != nil {
 		p.fault(seen, p.text(err, false))
 		return seen.passed()

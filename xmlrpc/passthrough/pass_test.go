@@ -114,7 +114,7 @@ func TestAsItCame(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for name, value := range map[string]string{"User-Agent": "OpenNebula 7.4", "X-Hop": "1", "Connection": "X-Hop", "X-Forwarded-For": "203.0.113.9", "Authorization": "Basic YTpi"} {
+		for name, value := range map[string]string{"User-Agent": "OpenNebula 7.4", "X-Hop": "1", "Connection": "X-Hop, Upgrade", "Upgrade": "x", "Expect": "100-continue", "X-Forwarded-For": "203.0.113.9", "Authorization": "Basic YTpi"} {
 			req.Header.Set(name, value)
 		}
 		resp, err := http.DefaultClient.Do(req)
@@ -130,7 +130,7 @@ func TestAsItCame(t *testing.T) {
 			t.Errorf("back came %q %v", back, resp.Header)
 		}
 		if head.Get("User-Agent") != "OpenNebula 7.4" || head.Get("Authorization") != "Basic YTpi" || head.Get("X-Forwarded-For") != "127.0.0.1" ||
-			head.Get("X-Hop")+head.Get("Connection") != "close" {
+			head.Get("X-Hop")+head.Get("Expect")+head.Get("Upgrade")+head.Get("Connection") != "close" {
 			t.Errorf("oned got the headers %v", head)
 		}
 	}

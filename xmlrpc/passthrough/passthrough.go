@@ -95,6 +95,11 @@ func New(c Config) (*Proxy, error) {
 		BufferPool: &buffers{},
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.Out.URL, r.Out.Host = p.url, p.url.Host
+			// The client has been told to go on; oned never says so, and would
+			// be waited for. Nor does it change the protocol.
+			for _, name := range []string{"Expect", "Upgrade", "Connection"} {
+				r.Out.Header.Del(name)
+			}
 			r.Out.Header["Via"] = append(r.Out.Header["Via"], "1.1 "+p.name)
 			r.SetXForwarded()
 		},

@@ -26,13 +26,13 @@ const headSize = 4 << 10
 // The error is the body's own.
 func readHead(in *bufio.Reader) (h Head, ok bool, err error) {
 	for n := 1; ; n = in.Buffered() + 1 {
-		_, err := in.Peek(n)
+		_, ended := in.Peek(n)
 		head, _ := in.Peek(in.Buffered())
-		whole := err != nil
+		whole := ended != nil
 		h, why := lexHead(head)
 		switch {
-		case err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, bufio.ErrBufferFull):
-			return Head{}, false, err
+		case whole && !errors.Is(ended, io.EOF) && !errors.Is(ended, bufio.ErrBufferFull):
+			return Head{}, false, ended
 		case why == nil || errors.Is(why, errNoSession), whole && h.Method != "":
 			return h, true, nil
 		case whole || !errors.Is(why, errShort):

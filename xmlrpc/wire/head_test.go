@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/xml"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -50,7 +51,7 @@ func TestReadHead(t *testing.T) {
 		}
 	}
 	broken := bufio.NewReaderSize(io.MultiReader(strings.NewReader("<methodCall>"), iotest.ErrReader(io.ErrUnexpectedEOF)), headSize)
-	if _, _, err := readHead(broken); err != io.ErrUnexpectedEOF {
+	if _, _, err := readHead(broken); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("a body that breaks off: %v", err)
 	}
 }
