@@ -22,6 +22,7 @@ var schemas = map[string]string{
 	"VOLUME": "volume", "VOLUME_POOL": "volume_pool", "OPERATION": "operation", "OPERATION_POOL": "operation_pool",
 	"RESERVATION": "reservation", "DEED_POOL": "deed_pool", "CHECKUP": "checkup", "RECOVERY": "recovery", "REQUEST": "request",
 	"RECORD": "record", "ENDING": "ending", "USER": "volume_quota_user", "DEFAULT_USER_QUOTAS": "volume_quota_user",
+	"SYNC":  "sync",
 	"GROUP": "volume_quota_group", "DEFAULT_GROUP_QUOTAS": "volume_quota_group",
 }
 
@@ -54,6 +55,9 @@ func documents() *rapid.Generator[[]any] {
 			recoveryToXML(onevolume.Recovery{State: onevolume.Attached, Reason: hostile().Draw(t, "reason"), Attachment: onevolume.Attachment{Host: word().Draw(t, "host")}}),
 			requestToXML(r), recordDocument{Entries: entriesToXML(journal), Note: noteToXML(note(t))},
 			endingDocument{XMLName: xml.Name{Local: "ENDING"}, Status: "DONE", State: "ATTACHED", Error: cdata{op.Error}, Note: noteToXML(note(t))},
+			syncDocument{XMLName: xml.Name{Local: "SYNC"}, Array: cdata{hostile().Draw(t, "array")}, Changes: several(t, "changes", func(t *rapid.T) syncChangeDocument {
+				return syncChangeDocument{word().Draw(t, "what"), -1, cdata{hostile().Draw(t, "name")}, cdata{hostile().Draw(t, "iqn")}, 3, cdata{hostile().Draw(t, "text")}}
+			})},
 			quotaToXML(onevolume.Quota{Of: onevolume.QuotaOf{Kind: kind, ID: 5}, Limits: onevolume.NoLimits(), Defaults: onevolume.NoLimits()})}
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"onevolume"
 	"onevolume/inventory"
@@ -117,9 +118,12 @@ type world struct {
 	lost []onevolume.Deed // that could not be written down
 }
 
-func newWorld(t testing.TB) *world {
+func newWorld(t testing.TB) *world { return newWorldAt(t, nil) }
+
+// newWorldAt is a world at the time of a clock.
+func newWorldAt(t testing.TB, clock func() time.Time) *world {
 	db, err := store.Open(t.Context(), store.Options{Driver: store.SQLite, Path: filepath.Join(t.TempDir(), "one.db"),
-		Key: []byte("0123456789abcdef0123456789abcdef")})
+		Key: []byte("0123456789abcdef0123456789abcdef"), Clock: clock})
 	if err != nil {
 		t.Fatal(err)
 	}
