@@ -59,15 +59,6 @@ func (s State) Free() bool { return s == Available || s == Retained }
 // Moving says whether an operation owns a volume in this state.
 func (s State) Moving() bool { return s == Attaching || s == Detaching || s == Wiping }
 
-// Short is the volume's state in at most four letters, for tables: disa for a
-// free volume that is kept from being attached, as oneimage has it.
-func (v *Volume) Short() string {
-	if v.Disabled && v.State.Free() {
-		return "disa"
-	}
-	return v.State.Short()
-}
-
 // Short is the state in at most four letters, for tables, in the words that
 // OpenNebula's tools colour.
 func (s State) Short() string {

@@ -284,8 +284,8 @@ func TestDisabledAndLockedAreNotPicked(t *testing.T) {
 	if err := b.Enable(t.Context(), root, first, false); err != nil {
 		t.Fatal(err)
 	}
-	if v := b.read(first); v.Short() != "disa" || v.State != onevolume.Available {
-		t.Errorf("%s, %s", v.Short(), v.State)
+	if v := b.read(first); !v.Disabled || v.State != onevolume.Available {
+		t.Errorf("disabled %v, %s", v.Disabled, v.State)
 	}
 	if id, err := pick(""); err != nil || id != second {
 		t.Error(id, err)

@@ -288,6 +288,10 @@ func TestEveryChangeIsAudited(t *testing.T) {
 		}, func(s *scene) deeds {
 			return deeds{{"recover", "to ATTACHED on host h as sdiv", "User [5] : Not authorized to perform ADMIN VOLUME.", s.failed, 17, false}}
 		}},
+		{"sync forbidden", asAlice, func(*scene) (string, []string) { return "one.volume.arraysync", []string{str("of1")} },
+			func(*scene) deeds {
+				return deeds{{"sync", `array "of1"`, "User [5] : Not authorized to perform CREATE VOLUME.", none, noVM, false}}
+			}},
 		{"lift forbidden", asAlice, func(*scene) (string, []string) { return "one.volume.lift", nil },
 			func(*scene) deeds {
 				return deeds{{"lift", "the hold on the inventory", "User [5] : Not authorized to perform ADMIN VOLUME.", none, noVM, false}}
