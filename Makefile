@@ -41,7 +41,7 @@ check: lint
 	go vet -tags lab ./...
 	go vet -tags crashpoint ./assemble
 	$(LINT) run ./...
-	shellcheck -x scripts/* demo/*.sh bench/*.sh packaging/*.sh .ci/run
+	shellcheck -x scripts/* demo/*.sh bench/*.sh packaging/*.sh packaging/openfiler/*.sh .ci/run
 	cd lab && shellcheck -x lab
 
 lint: $(LINT)

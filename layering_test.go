@@ -39,6 +39,7 @@ var layers = map[string]layer{
 	"array/arraytest":             {ours: []string{".", "array", "command"}},
 	"array/linux/linuxtest":       {ours: []string{"array/linux", "command", "command/commandtest"}},
 	"iscsi":                       {ours: []string{".", "command"}},
+	"packaging/openfiler":         {},
 	"openfiler":                   {ours: []string{".", "command", "template"}},
 	"blockdev":                    {ours: []string{".", "command", "iscsi"}},
 	"command/local":               {ours: []string{"command"}},
