@@ -61,7 +61,7 @@ func newWorld(t *testing.T) *world {
 	small.Users[0].Tokens = []onetest.Token{{Text: "a-login-token"}}
 	go func() { ended <- onetest.New(small).Serve(ctx, l) }()
 	c := config.Default()
-	c.Listen, c.OneXMLRPC = "127.0.0.1:0", "http://"+l.Addr().String()+"/RPC2"
+	c.Listen, c.OneXMLRPC = config.At("127.0.0.1:0"), "http://"+l.Addr().String()+"/RPC2"
 	c.Database, c.KeyFile = "sqlite:"+filepath.Join(t.TempDir(), "db"), filepath.Join(t.TempDir(), "key")
 	c.Log.File = filepath.Join(t.TempDir(), "log")
 	c.Operations.Checkup = 0
