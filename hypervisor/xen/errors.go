@@ -41,6 +41,7 @@ var causes = []struct {
 	{"nable to remove ", inUse},
 	{"because of timeout", tooSlow},
 	{"is mounted in a guest domain", sourceTaken}, // Xen's hotplug script, with either tool
+	{"is mounted read-write in a guest domain", sourceTaken},
 	{"is mounted in the privileged domain", sourceTaken},
 	{"Error: Domain '", noDomain},    // xm, as those below
 	{" does not exist.\n", noSource}, // the hotplug script
