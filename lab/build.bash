@@ -13,24 +13,30 @@ suite=bookworm
 build_inputs=(build.bash node-init node-boot node-config guest-init uml/xstate.c)
 
 cache_root=${ONEVOLUME_LAB_CACHE:-/var/cache/onevolume-lab}
-cache_key=$(cd "$here" && sha256sum "${build_inputs[@]}" | sha256sum | cut -c1-16)
-cache=$cache_root/$cache_key
+
+# use_cache: sets cache, the directory for what the lab's kind of hosts boots from. A lab that is up keeps its own.
+use_cache() {
+    cache=$(cat "$run/cache" 2>/dev/null) && return
+    local inputs=("${build_inputs[@]}") prefix=
+    if [ "$kind" = xen ]; then inputs=("${xen_inputs[@]}") prefix=xen-; fi
+    cache=$cache_root/$prefix$(cd "$here" && sha256sum "${inputs[@]}" | sha256sum | cut -c1-16)
+}
 
 build() {
     need_root
-    install_tools
+    if [ "$kind" = xen ]; then install_tools "${tools[@]}" "${xen_tools[@]}"; else install_tools "${tools[@]}"; fi
     [ ! -d "$cache" ] || { say "built: $cache"; return; }
     mkdir -p "$cache_root"
-    exec 8>"$cache_root/lock"
-    flock -w 900 8 || die "another build has held $cache_root/lock for 15 minutes"
+    exec 8>"$cache_root/$kind.lock"
+    flock -w 900 8 || die "another build has held $cache_root/$kind.lock for 15 minutes"
     [ ! -d "$cache" ] || { say "built meanwhile: $cache"; return; }
     # We hold the lock, so any temporary directory is of a build that was killed.
-    rm -rf "$cache_root"/tmp.*
-    work=$(mktemp -d "$cache_root/tmp.XXXXXX")
+    rm -rf "$cache_root/$kind".tmp.*
+    work=$(mktemp -d "$cache_root/$kind.tmp.XXXXXX")
     trap 'rm -rf "$work"' EXIT
     umask 022
     chmod 755 "$work"
-    build_into "$work"
+    if [ "$kind" = xen ]; then build_xen_into "$work"; else build_into "$work"; fi
     mv -T "$work" "$cache"
     trap - EXIT
     exec 8>&-
@@ -47,26 +53,31 @@ build_into() {
     guest_kernel "$out/deb/guest/boot"/vmlinuz-* "$out/guest/vmlinux"
     guest_initrd "$out/deb" "$out/guest/initrd.gz"
     say "guest made"
-    node_root "$out/rootfs"
+    node_root "$out/rootfs" "${node_packages[@]}"
     say "node packages installed"
-    make_keys "$out/keys"
+    make_keys "$out/keys" 1 2
     node_files "$out"
-    node_users "$out/rootfs"
+    node_users "$out/rootfs" 17 18
     node_config "$out/rootfs"
     rm -rf "$out/deb"
 }
 
+# install_tools PACKAGE...: those that are missing; one build at a time.
 install_tools() {
     local tool missing=()
-    for tool in "${tools[@]}"; do
+    for tool in "$@"; do
         dpkg-query -W -f '${Status}' "$tool" 2>/dev/null | grep -q ' installed$' || missing+=("$tool")
     done
     [ ${#missing[@]} != 0 ] || return 0
     say "installing ${missing[*]}"
     local log=/var/log/onevolume-lab-install.log
+    mkdir -p "$cache_root"
+    exec 6>"$cache_root/install.lock"
+    flock -w 900 6 || die "another build has been installing for 15 minutes"
     { apt-get update -q && without_services env DEBIAN_FRONTEND=noninteractive \
         apt-get install -q -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 ||
         die "cannot install ${missing[*]}: see $log"
+    exec 6>&-
 }
 
 # without_services COMMAND...: runs it while packages may not start daemons (the tgt package would, on port 3260 of
@@ -129,20 +140,23 @@ guest_initrd() (
     find . | cpio --quiet -o -H newc | gzip -9 >"$out"
 )
 
+# node_root DIR PACKAGE...
 node_root() {
-    local include
-    include=$(IFS=, && echo "${node_packages[*]}")
+    local root=$1 include
+    shift
+    include=$(IFS=, && echo "$*")
     mmdebstrap -q --variant=minbase --include="$include" --aptopt='Acquire::Languages "none"' \
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' $suite - ${ONEVOLUME_LAB_MIRROR:+"$ONEVOLUME_LAB_MIRROR"} |
-        tar -C "$1" --exclude='./dev/*' -xf -
+        tar -C "$root" --exclude='./dev/*' -xf -
 }
 
-# Host keys of their own for the nodes, one key pair for whoever uses them.
+# make_keys DIR N...: host keys of their own for the nodes, one key pair for whoever uses them.
 make_keys() {
     local keys=$1 n
+    shift
     ssh-keygen -q -t ed25519 -N '' -C onevolume-lab -f "$keys/id_ed25519"
-    for n in 1 2; do
+    for n in "$@"; do
         mkdir "$keys/host0$n"
         ssh-keygen -q -t ed25519 -N '' -C "host0$n" -f "$keys/host0$n/ssh_host_ed25519_key"
         echo "host0$n,10.77.0.1$n $(cut -d' ' -f1,2 "$keys/host0$n/ssh_host_ed25519_key.pub")"
@@ -165,8 +179,10 @@ node_files() {
 
 # oneadmin as OpenNebula's packages make it, and plain, who is the same without sudo. The password "*" is none at
 # all; with the default "!" sshd takes an account for locked when it runs without PAM.
+# node_users ROOT VM...
 node_users() {
-    local root=$1 home
+    local root=$1 home vm
+    shift
     chroot "$root" groupadd -g 9869 oneadmin
     chroot "$root" useradd -m -u 9869 -g oneadmin -d /var/lib/one -s /bin/bash -G libvirt,disk -p '*' oneadmin
     chroot "$root" useradd -m -s /bin/bash -G libvirt,disk -p '*' plain
@@ -176,7 +192,7 @@ node_users() {
         cp "$root/../keys/id_ed25519.pub" "$root/$home/.ssh/authorized_keys"
         chmod 600 "$root/$home/.ssh"/*
     done
-    mkdir -p "$root/var/lib/one/datastores/0"/{17,18}
+    for vm in "$@"; do mkdir -p "$root/var/lib/one/datastores/0/$vm"; done
     chroot "$root" chown -R oneadmin: /var/lib/one
     chroot "$root" chown -R plain: /home/plain
 }

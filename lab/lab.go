@@ -1,5 +1,5 @@
-// Package lab gives tests real hosts: two KVM hosts with a guest each and iSCSI targets, started by the command
-// lab/lab. Tests that use it run inside the lab's network:
+// Package lab gives tests real hosts: two KVM hosts with a guest each, or a Xen host with one, and iSCSI targets,
+// started by the command lab/lab. Tests that use it run inside the lab's network:
 //
 //	lab/lab start
 //	lab/lab run go test -tags lab ./...
@@ -35,7 +35,10 @@ const (
 	MissingPortal = "10.77.0.99:3260"
 )
 
-// Hosts are the names of the hosts: the guest 17 is at home on the first, 18 on the second.
+// XenHost is the host of a lab that was started by "lab/lab start xen", with the guest 19. It has no other.
+const XenHost = "host03"
+
+// Hosts are the names of the KVM hosts: the guest 17 is at home on the first, 18 on the second.
 func Hosts() []string { return []string{"host01", "host02"} }
 
 // Lab is a running lab, held by one test at a time.
@@ -190,7 +193,7 @@ func (l *Lab) Reset() {
 	l.Command("reset")
 }
 
-// Guest runs a line in the shell of a guest (17 or 18), wherever it is, and returns its output and exit status. The
+// Guest runs a line in the shell of a guest (17 or 18, or 19 on the Xen host), wherever it is, and returns its output and exit status. The
 // status is 124 when the guest does not answer. The shell knows "disks" (NAME SECTORS SERIAL, a line a disk), "disk
 // SERIAL" (its device), "hold DEVICE" (keeps it open) and "release".
 func (l *Lab) Guest(vm int, line string) (string, int) {

@@ -1,44 +1,52 @@
 # Sourced by lab: start, stop, status and reset of a whole lab.
 
 lab_start() {
-    [ $# = 0 ] || die "start takes no '$1'"
+    [ $# -le 1 ] || die "start takes no '$2'"
+    [ -d "$run" ] || of_kind "${1:-kvm}"
     build
     lock
     if [ -d "$run" ] || [ -e "/run/netns/$netns" ]; then
         if all_alive; then
+            [ "$kind" = "${1:-$kind}" ] || die "'$name' is up already, with $kind: stop it, or give this one another name (-n)"
             say "'$name' is up already: $run"
             return
         fi
         say "clearing what is left of '$name'"
         clear_away
+        of_kind "${1:-kvm}"
+        build
     fi
-    local began
+    local began n
     began=$(now_ms)
     mkdir -p "$run"
     run=$(cd "$run" && pwd)
     echo "$name" >"$run/name"
+    echo "$kind" >"$run/kind"
+    echo "$cache" >"$run/cache"
     echo "${ONEVOLUME_LAB_CORE:-0}" >"$run/core"
     ln -sfn "$here/lab" "$run/lab"
     ssh_config
     network
-    boot_node 1
-    boot_node 2
+    for n in "${nodes[@]}"; do boot_node "$n"; done
     renew_targets
     each_node bring_up
     say "'$name' is up in $((($(now_ms) - began) / 1000)) s: $run"
 }
 
-all_alive() { alive tgtd && alive host01 && alive host02; }
+all_alive() {
+    local what
+    for what in tgtd "${hosts[@]}"; do alive "$what" || return 1; done
+}
 
 bring_up() {
     node_ready "$1"
-    boot_guest "$1"
+    boot_guest "$1" # a Xen host comes with it
 }
 
 # each_node FUNCTION: runs it for both nodes at once; fails when one of them does.
 each_node() {
     local n pids=() status=0
-    for n in 1 2; do
+    for n in "${nodes[@]}"; do
         "$1" "$n" &
         pids+=($!)
     done
@@ -54,7 +62,11 @@ network() {
     ip -n "$netns" addr add "$portal_ip/24" dev br0
     ip -n "$netns" link set br0 up
     mkdir -p "/etc/netns/$netns"
-    printf '127.0.0.1 localhost\n%s san\n10.77.0.11 host01\n10.77.0.12 host02\n' "$portal_ip" >"/etc/netns/$netns/hosts"
+    local n
+    {
+        printf '127.0.0.1 localhost\n%s san\n' "$portal_ip"
+        for n in "${nodes[@]}"; do printf '10.77.0.1%s host0%s\n' "$n" "$n"; done
+    } >"/etc/netns/$netns/hosts"
 }
 
 lab_stop() {
@@ -68,7 +80,7 @@ lab_stop() {
 clear_away() {
     local what left
     drop_connections
-    for what in host01 host02 tgtd; do kill_group "$what"; done
+    for what in host01 host02 host03 tgtd; do kill_group "$what"; done
     if [ -e "/run/netns/$netns" ]; then
         left=$(ip netns pids "$netns" 2>/dev/null | tr '\n' ' ') || true
         [ -z "$left" ] || say "still running in the network of '$name', not started by the lab: $left"
@@ -87,7 +99,7 @@ lab_status() {
     echo "lab $name: $run"
     tell "network $netns" test -e "/run/netns/$netns" || failed=1
     tell tgtd tgtd_serves || failed=1
-    for n in 1 2; do
+    for n in "${nodes[@]}"; do
         host=host0$n
         tell "$host" node_answers "$n" || failed=1
         tell "$(guest_of $n)" guest_answers "$n" || failed=1
@@ -119,10 +131,12 @@ tgtd_serves() {
 }
 
 node_answers() {
+    local daemon=libvirtd
+    [ "$1" != 3 ] || daemon=xenconsoled
     alive "host0$1" || return 1
     # shellcheck disable=SC2016 # the node's shell counts
     timeout 20 ip netns exec "$netns" ssh -F "$run/ssh_config" "root@host0$1" \
-        'pgrep -x iscsid >/dev/null && pgrep -x libvirtd >/dev/null &&
+        'pgrep -x iscsid >/dev/null && pgrep -x '$daemon' >/dev/null &&
          echo $(ls -d /sys/class/iscsi_session/session* 2>/dev/null | wc -l) sessions' </dev/null
 }
 
@@ -146,7 +160,7 @@ lab_reset() {
     began=$(now_ms)
     [ -d "$run" ] || die "lab '$name' is not started"
     [ -e "/run/netns/$netns" ] || die "the network of '$name' is gone: lab start"
-    for n in 1 2; do
+    for n in "${nodes[@]}"; do
         ! alive "host0$n" || kill -CONT "$(cat "$run/host0$n.pid")"
     done
     if alive tgtd; then
@@ -163,6 +177,11 @@ lab_reset() {
 # reset_node N: cleans the node; boots it anew when it is dead or does not come clean.
 reset_node() {
     local host=host0$1 guest status=0
+    if [ "$1" = 3 ]; then # what is kept is back sooner than what is there is put right
+        boot_node 3
+        bring_up 3
+        return
+    fi
     guest=$(guest_of "$1")
     if alive "$host"; then
         drop_connections "$host"

@@ -91,6 +91,9 @@ done
 for l in /dev/disk/by-path/*; do
 	[ ! -L "$l" ] || echo "link $l"
 done
+for b in /sys/bus/xen-backend/devices/vbd-*; do
+	[ ! -e $b ] || echo "disk of a Xen guest ${b##*/}"
+done
 grep -E "<disk |<source (dev|file)=" /run/libvirt/qemu/*.xml /dev/null 2>/dev/null | sed "s/  */ /"
 true`
 

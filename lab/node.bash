@@ -2,11 +2,15 @@
 
 node_memory=768M
 
-guest_of() { echo "one-1$((6 + $1))"; } # one-17 on host01, one-18 on host02
+guest_of() { echo "one-1$((6 + $1))"; } # one-17 on host01, one-18 on host02, one-19 on host03
 
 # boot_node N: starts it; node_ready waits.
 boot_node() {
     local n=$1 host=host0$1
+    if [ "$n" = 3 ]; then
+        boot_xen
+        return
+    fi
     drop_connections "$host"
     kill_group "$host"
     ip -n "$netns" link show "tap$n" >/dev/null 2>&1 || ip -n "$netns" tuntap add "tap$n" mode tap
@@ -25,6 +29,10 @@ boot_node() {
 
 node_ready() {
     local host=host0$1
+    if [ "$1" = 3 ]; then
+        xen_ready
+        return
+    fi
     await 60 node_said_or_died "$host" ready || die "$host is not ready after 60 s: see $run/$host.log"
     alive "$host" || die "$host died: see $run/$host.log"
     on "$host" 'cat >/run/lab/guest-console' <"$here/guest-console" || die "$host does not take ssh: see $run/$host.log"
@@ -44,11 +52,9 @@ ssh_config() {
     mkdir -p -m 700 "$run/ssh"
     local key
     for key in id_ed25519 id_ed25519.pub known_hosts; do cp -p "$cache/keys/$key" "$run/$key"; done
-    cat >"$run/ssh_config" <<CONFIG
-Host host01
-  HostName 10.77.0.11
-Host host02
-  HostName 10.77.0.12
+    local n
+    for n in "${nodes[@]}"; do printf 'Host host0%s\n  HostName 10.77.0.1%s\n' "$n" "$n"; done >"$run/ssh_config"
+    cat >>"$run/ssh_config" <<CONFIG
 Host *
   IdentityFile $run/id_ed25519
   IdentitiesOnly yes
@@ -124,6 +130,7 @@ lab_node() {
 # boot_guest N: starts the guest of a host and waits until it is up.
 boot_guest() {
     local host=host0$1 guest
+    [ "$1" != 3 ] || return 0 # it is kept with its host
     guest=$(guest_of "$1")
     sed "s/@NAME@/$guest/g" "$here/vm.xml" | on "$host" "cat >/run/lab/$guest.xml && rm -f /var/log/$guest.console &&
         virsh -q -c qemu:///system create /run/lab/$guest.xml >/run/lab/$guest.log 2>&1 &&
@@ -131,7 +138,7 @@ boot_guest() {
         die "$guest did not come up: see /run/lab/$guest.log and /var/log/$guest.console on $host"
 }
 
-# lab_guest VM COMMAND: the guest may have moved, so both hosts are asked.
+# lab_guest VM COMMAND: the guest may have moved, so all hosts are asked.
 lab_guest() {
     [ $# -ge 2 ] || die "guest VM COMMAND"
     local vm=one-${1#one-} host status
