@@ -105,10 +105,13 @@ type Pick struct {
 
 // Request asks for an operation.
 type Request struct {
-	Kind   Kind
-	VM     VM
-	Pick   Pick
-	Leave  Leave
+	Kind  Kind
+	VM    VM
+	Pick  Pick
+	Leave Leave
+	// Force takes the disk from a guest that does not let go, on detach. It
+	// is kept in the operation's journal.
+	Force  bool
 	Owner  string        // as Operation.Owner
 	Lease  time.Duration // how long without a word before another may take over
 	DryRun bool          // choose and check, but reserve nothing

@@ -18,6 +18,7 @@ type detach struct {
 	format   string
 	noFormat bool
 	dryRun   bool
+	force    bool
 }
 
 func (a *App) detachCommand() *cobra.Command {
@@ -38,6 +39,7 @@ func (a *App) detachCommand() *cobra.Command {
 	f.StringVar(&c.format, "format", "zero", "what to leave on the volume: zero, ext4 or xfs")
 	f.BoolVar(&c.noFormat, "no-format", false, "leave the data on the volume, and the volume with its owner")
 	f.BoolVar(&c.dryRun, "dry-run", false, "print the commands that would run on the host, and change nothing")
+	f.BoolVar(&c.force, "force", false, "take it from a guest that does not let go, with what the guest has not written (Xen)")
 	c.where.flags(f)
 	cmd.MarkFlagsMutuallyExclusive("format", "no-format")
 	return cmd
@@ -85,7 +87,7 @@ func (c *detach) here(ctx context.Context, s *Session, id onevolume.VMID, volume
 	if err != nil {
 		return err
 	}
-	req := onevolume.Request{Kind: onevolume.Detach, VM: vm, Leave: leave, Owner: s.Owner,
+	req := onevolume.Request{Kind: onevolume.Detach, VM: vm, Leave: leave, Force: c.force, Owner: s.Owner,
 		Pick: onevolume.Pick{Volume: fmt.Sprint(int(volume))}}
 	if c.dryRun {
 		plan, err := s.Engine.PlanDetach(ctx, req)
@@ -118,7 +120,11 @@ func (c *detach) onServer(ctx context.Context, s *Session, id onevolume.VMID, vo
 	if err := c.ask(ctx, s, id, volume, leave); err != nil {
 		return err
 	}
-	if err := s.Daemon.Detach(ctx, id, volume, "FORMAT="+quoteAttribute(c.format)); err != nil {
+	options := "FORMAT=" + quoteAttribute(c.format)
+	if c.force {
+		options += "\nFORCE=YES"
+	}
+	if err := s.Daemon.Detach(ctx, id, volume, options); err != nil {
 		return err
 	}
 	v, _, err := c.await(ctx, s, volume)
@@ -144,6 +150,9 @@ func (c *detach) ask(ctx context.Context, s *Session, id onevolume.VMID, volume 
 	}
 	fmt.Fprintf(c.Err, "VM %d will lose volume %d (%s, %s).\n", id, v.ID, v.Name, v.Size)
 	fmt.Fprintln(c.Err, "Unmount it in the guest first: what the guest has not written yet is lost.")
+	if c.force {
+		fmt.Fprintln(c.Err, "A guest that does not let go of it is made to: what it has open there fails.")
+	}
 	switch leave {
 	case onevolume.LeaveData:
 		fmt.Fprintf(c.Err, "Its data stays, and the volume stays with %s.\n", v.Owner.User)

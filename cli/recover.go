@@ -127,7 +127,11 @@ func (c *recovery) warn(v *onevolume.Volume, state onevolume.State) {
 	if v.Attachment.VM != onevolume.NoVM {
 		plugged = fmt.Sprintf("Make sure first that VM %d does not have its disk any more", v.Attachment.VM)
 		if v.Attachment.Host != "" {
-			plugged += fmt.Sprintf(" (on host %s: virsh domblklist one-%d) and that the host is logged out", v.Attachment.Host, v.Attachment.VM)
+			list := "virsh domblklist"
+			if strings.HasPrefix(v.Attachment.Device, "xvd") {
+				list = "xl block-list"
+			}
+			plugged += fmt.Sprintf(" (on host %s: %s one-%d) and that the host is logged out", v.Attachment.Host, list, v.Attachment.VM)
 		}
 	}
 	switch state {

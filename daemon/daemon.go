@@ -105,9 +105,9 @@ func (d *Daemon) Attach(ctx context.Context, who onevolume.Caller, session strin
 }
 
 // Detach is one.volume.detach, likewise.
-func (d *Daemon) Detach(ctx context.Context, who onevolume.Caller, session string, vm onevolume.VMID, volume onevolume.VolumeID, leave onevolume.Leave) (onevolume.VolumeID, error) {
+func (d *Daemon) Detach(ctx context.Context, who onevolume.Caller, session string, vm onevolume.VMID, volume onevolume.VolumeID, leave onevolume.Leave, force bool) (onevolume.VolumeID, error) {
 	return d.begin(ctx, who, session, vm, onevolume.Request{Kind: onevolume.Detach,
-		Pick: onevolume.Pick{Volume: fmt.Sprint(int(volume))}, Leave: leave})
+		Pick: onevolume.Pick{Volume: fmt.Sprint(int(volume))}, Leave: leave, Force: force})
 }
 
 func (d *Daemon) begin(ctx context.Context, who onevolume.Caller, session string, id onevolume.VMID, req onevolume.Request) (onevolume.VolumeID, error) {

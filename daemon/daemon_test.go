@@ -29,7 +29,7 @@ func TestWorkGoesOnWithoutTheCaller(t *testing.T) {
 				return w.Attach(ctx, alice, "alice:token", vm.ID, onevolume.Pick{Size: onevolume.MiB})
 			}, onevolume.Attaching, onevolume.Attached},
 			{func(ctx context.Context) (onevolume.VolumeID, error) {
-				return w.Detach(ctx, alice, "alice:token", vm.ID, v.ID, onevolume.LeaveData)
+				return w.Detach(ctx, alice, "alice:token", vm.ID, v.ID, onevolume.LeaveData, false)
 			}, onevolume.Detaching, onevolume.Retained},
 		} {
 			w.gate = make(chan struct{})
@@ -70,7 +70,7 @@ func TestRefused(t *testing.T) {
 		if _, err := w.Attach(t.Context(), alice, "alice:token", vm.ID, onevolume.Pick{Size: onevolume.TiB}); onevolume.CodeOf(err) != onevolume.NoneFits {
 			t.Errorf("too large: %v", err)
 		}
-		if _, err := w.Detach(t.Context(), alice, "alice:token", vm.ID, v.ID, onevolume.LeaveZeroes); onevolume.CodeOf(err) != onevolume.Action {
+		if _, err := w.Detach(t.Context(), alice, "alice:token", vm.ID, v.ID, onevolume.LeaveZeroes, false); onevolume.CodeOf(err) != onevolume.Action {
 			t.Errorf("not attached: %v", err)
 		}
 		if got, err := w.db.Volume(t.Context(), v.ID); err != nil || got.State != onevolume.Available || got.Operation != 0 {

@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -16,6 +17,7 @@ const (
 	stepDomain  = "domain"
 	stepConnect = "connect"
 	stepPlug    = "plug"
+	stepForce   = "force"
 	stepUnplug  = "unplug"
 	stepProve   = "prove"
 	stepWipe    = "wipe"
@@ -47,7 +49,11 @@ func (r *run) attachSteps() []step {
 		}},
 		{Name: stepConnect, Do: func(ctx context.Context, f *facts) (err error) {
 			defer r.leaveVMOn(&err, f.Host)
-			dev, err = r.connect(ctx, f.Host, dom.Name)
+			except := dom.Name
+			if r.fresh() && !r.driver.Can().Serial {
+				except = "" // a disk of the domain that is there already would pass for ours
+			}
+			dev, err = r.connect(ctx, f.Host, except)
 			nothing = err != nil && !dev.Fresh && !cutOff(err) && !r.resumed
 			return err
 		}, Undo: func(ctx context.Context, f *facts) error {
@@ -68,9 +74,9 @@ func (r *run) attachSteps() []step {
 				return nil
 			}
 			// The serial number is ours alone; the path may be another's disk.
-			source := dev.Path
-			if r.driver.Can().Serial {
-				source = ""
+			source := ""
+			if !r.driver.Can().Serial {
+				source = r.source(cmp.Or(dev.Path, f.Disk.Source))
 			}
 			h, err := r.onVM(ctx, r.op.VM.Host)
 			defer r.leaveVM(r.op.VM.Host)
@@ -200,7 +206,7 @@ func (r *run) unused(ctx context.Context, h command.Host, except string, dev isc
 	}
 	if len(users) > 0 {
 		return onevolume.Errorf(onevolume.Held, "volume %d on host %s is a disk of %v already", r.vol.ID, h.Name(), users).
-			WithHint("nothing was changed; find out who plugged it: virsh domblklist %s", command.Quote(users[0]))
+			WithHint("nothing was changed; find out who plugged it, and take it out of %s first", users[0])
 	}
 	return nil
 }
@@ -223,11 +229,41 @@ func (r *run) plug(ctx context.Context, f *facts, dom hypervisor.Domain, dev isc
 }
 
 // unplug takes the disk out of the domain and waits until the guest lets go.
+// One that is to be forced is asked once all the same: what it lets go of in
+// order, it loses nothing of.
 func (r *run) unplug(ctx context.Context, h command.Host, source string) error {
-	return r.driver.Unplug(ctx, h, r.op.VM, hypervisor.Disk{
-		Serial: onevolume.Serial(r.vol.ID), Source: source,
-	}, r.Limits.Unplug)
+	d := hypervisor.Disk{Serial: onevolume.Serial(r.vol.ID), Source: source}
+	if !r.force {
+		return r.driver.Unplug(ctx, h, r.op.VM, d, r.Limits.Unplug)
+	}
+	f, err := forcer(r.driver)
+	if err != nil {
+		return err
+	}
+	if err = r.driver.Unplug(ctx, h, r.op.VM, d, 0); onevolume.CodeOf(err) == onevolume.Held {
+		r.tell(Event{Text: "the guest has not let go, and is made to"})
+		err = f.ForceUnplug(ctx, h, r.op.VM, d, r.Limits.Unplug)
+	}
+	return err
 }
+
+// forcer is the driver as one that can take a disk from a guest.
+func forcer(d hypervisor.Driver) (hypervisor.Forcer, error) {
+	f, can := d.(hypervisor.Forcer)
+	if !can {
+		return nil, onevolume.Errorf(onevolume.Invalid, "the hypervisor driver %s has no way to take a disk from a guest by force", d.Name()).
+			WithHint("detach without it")
+	}
+	return f, nil
+}
+
+// source is what the volume's disk is known by where disks carry no serial
+// number: what this run saw, or an earlier owner noted before it plugged.
+func (r *run) source(seen string) string { return cmp.Or(seen, r.vol.Attachment.Source) }
+
+// fresh says that nobody before this run can have plugged the volume for its
+// operation.
+func (r *run) fresh() bool { return r.op.Kind == onevolume.Attach && !r.resumed }
 
 // takeBackConnect logs the host out again. When it is not certain that the
 // device is there through us alone, whoever may use it is asked for; a device

@@ -16,6 +16,7 @@ import (
 	"onevolume/hypervisor"
 	"onevolume/hypervisor/hypervisortest"
 	"onevolume/hypervisor/virsh"
+	"onevolume/hypervisor/xen"
 	"onevolume/inventory"
 	"onevolume/iscsi"
 	"onevolume/iscsi/iscsitest"
@@ -59,6 +60,7 @@ type ground struct {
 	cases  int      // that could be run so far
 	calls  []string // of the ground's scene, see scene.calls
 	clouds int
+	xen    bool // hosts run Xen
 }
 
 func newGround(t testing.TB) *ground {
@@ -125,6 +127,9 @@ func newCloud(t testing.TB, g *ground, names ...string) *cloud {
 	c.number = g.clouds
 	for _, name := range names {
 		m := &machine{name: name, iscsi: iscsitest.NewHost(name, c.array), virt: hypervisortest.NewMemory(t)}
+		if g.xen {
+			m.virt = hypervisortest.NewXenMemory(t, "xl")
+		}
 		m.virt.UseDevices(func(path string) (string, bool) {
 			u := m.iscsi.UnitAt(path)
 			return fmt.Sprintf("%p", u), u != nil
@@ -192,9 +197,16 @@ func (c *cloud) vm(m *machine, d hypervisortest.Domain) onevolume.VM {
 func (c *cloud) engine(l onevolume.Ledger, hosts command.Dialer) *workflow.Engine {
 	return &workflow.Engine{
 		Ledger: l, Hosts: hosts, Initiator: iscsi.New(iscsi.Options{}), Wiper: blockdev.Wiper{},
-		Driver: func(onevolume.VM) (hypervisor.Driver, error) { return virsh.New(virsh.Options{}), nil },
+		Driver: func(onevolume.VM) (hypervisor.Driver, error) { return c.driver(), nil },
 		Now:    c.clock.Now, Limits: limit,
 	}
+}
+
+func (c *cloud) driver() hypervisor.Driver {
+	if c.xen {
+		return xen.New(xen.Options{})
+	}
+	return virsh.New(virsh.Options{})
 }
 
 // read gives the volume as the inventory has it.

@@ -14,7 +14,12 @@ import (
 // way back, only on.
 func (r *run) detachSteps() []step {
 	var dev iscsi.Device
-	steps := []step{{Name: stepUnplug, NoReturn: true, Do: r.letGo, Undo: r.stillThere}}
+	var steps []step
+	if r.force {
+		// For the journal: whoever carries on does so in the same way.
+		steps = append(steps, step{Name: stepForce, Do: func(context.Context, *facts) error { return nil }})
+	}
+	steps = append(steps, step{Name: stepUnplug, NoReturn: true, Do: r.letGo, Undo: r.stillThere})
 	if r.op.Leave != onevolume.LeaveData {
 		steps = append(steps,
 			step{Name: stepProve, Do: func(ctx context.Context, f *facts) (err error) {

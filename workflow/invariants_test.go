@@ -23,13 +23,25 @@ func (c *cloud) plugged() map[onevolume.VolumeID][]place {
 			d, _ := m.virt.Domain(name)
 			for _, k := range d.Disks {
 				var id onevolume.VolumeID
-				if _, err := fmt.Sscanf(k.Serial, "onevolume-%d", &id); err == nil {
+				if _, err := fmt.Sscanf(k.Serial, "onevolume-%d", &id); err == nil || c.xen && c.servedAs(m, k.Source, &id) {
 					found[id] = append(found[id], place{m.name, name, k.Target, k.Source})
 				}
 			}
 		}
 	}
 	return found
+}
+
+// servedAs finds the volume whose unit a host has at a path: a disk of Xen's
+// has no serial number.
+func (c *cloud) servedAs(m *machine, path string, id *onevolume.VolumeID) bool {
+	u := m.iscsi.UnitAt(path)
+	for *id = range c.units {
+		if u != nil && c.units[*id] == u {
+			return true
+		}
+	}
+	return false
 }
 
 // guard is asked before each command on a host: nothing that a guest has may
@@ -146,7 +158,7 @@ func (c *cloud) atRest(when string, v onevolume.Volume, unit *iscsitest.Unit, in
 		}
 		if len(in) != 1 {
 			c.Errorf("%s: volume %d is ATTACHED and in %v", when, v.ID, in)
-		} else if p := in[0]; a.Host != p.host || a.Device != p.target || a.Source != p.source || a.Serial != onevolume.Serial(v.ID) ||
+		} else if p := in[0]; a.Host != p.host || a.Device != p.target || a.Source != p.source || !c.xen && a.Serial != onevolume.Serial(v.ID) ||
 			p.domain != fmt.Sprintf("one-%d", a.VM) {
 			c.Errorf("%s: volume %d has %+v on record and is at %+v", when, v.ID, a, p)
 		}

@@ -230,7 +230,7 @@ func (pt *point) run(prepare func(*process, *workflow.Engine)) {
 	case onevolume.Attach:
 		_, pt.err = s.Attach(ctx, root, "session", vm, pt.req.Pick)
 	default:
-		_, pt.err = s.Detach(ctx, root, "session", vm, pt.v.ID, pt.req.Leave)
+		_, pt.err = s.Detach(ctx, root, "session", vm, pt.v.ID, pt.req.Leave, false)
 	}
 	synctest.Wait()
 	pt.bury()

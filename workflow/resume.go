@@ -59,6 +59,8 @@ func (e *Engine) Resume(ctx context.Context, op onevolume.Operation, vol onevolu
 func (r *run) read(journal []onevolume.Entry) (saga.Story[facts], error) {
 	for _, e := range journal {
 		switch {
+		case e.Step == stepForce:
+			r.force = true
 		case e.Step == stepPlug:
 			r.begun = e.Event != onevolume.UndoFinished
 			r.undone = e.Event == onevolume.UndoStarted || e.Event == onevolume.UndoFailed
@@ -91,7 +93,11 @@ func (r *run) goOn(ctx context.Context, story saga.Story[facts]) (bool, error) {
 	if err != nil && onevolume.CodeOf(err) != onevolume.NotFound {
 		return false, err
 	}
-	_, r.plugged = dom.Find(onevolume.Serial(r.vol.ID), story.State.Disk.Source)
+	source := story.State.Disk.Source
+	if !r.driver.Can().Serial {
+		source = r.source(source)
+	}
+	_, r.plugged = dom.Find(onevolume.Serial(r.vol.ID), source)
 	r.keep = r.plugged && r.op.Kind == onevolume.Replug
 	switch {
 	case !r.plugged:

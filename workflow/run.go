@@ -51,6 +51,8 @@ type run struct {
 	// soiled says that a guest may have written to a blank volume, so that
 	// taking back wipes it.
 	soiled bool
+	// force says that a guest that does not let go is made to.
+	force bool
 	// asked says that a guest may have been asked to let go.
 	asked bool
 	// unlocked leaves out the lock on the host: a plan changes nothing.

@@ -217,7 +217,7 @@ func (s *storm) unattached(round int, pause func()) (n int) {
 			if parked {
 				err = srv.Resume(ctx, root, v.Operation)
 			} else {
-				_, err = srv.Detach(ctx, root, "session", v.Attachment.VM, v.ID, onevolume.LeaveZeroes)
+				_, err = srv.Detach(ctx, root, "session", v.Attachment.VM, v.ID, onevolume.LeaveZeroes, false)
 			}
 			if err != nil {
 				s.Errorf("seed %d: volume %d, %s: %v", s.seed, v.ID, v.State, err)

@@ -105,7 +105,7 @@ func (p *process) ask(rng *rand.Rand, r onevolume.Request) {
 	} else {
 		var id int
 		_, _ = fmt.Sscan(r.Pick.Volume, &id)
-		_, err = srv.Detach(ctx, root, "session", r.VM.ID, onevolume.VolumeID(id), r.Leave)
+		_, err = srv.Detach(ctx, root, "session", r.VM.ID, onevolume.VolumeID(id), r.Leave, false)
 	}
 	s.result("have the server "+string(r.Kind), err)
 }

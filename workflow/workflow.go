@@ -109,9 +109,14 @@ func (e *Engine) Begin(ctx context.Context, req onevolume.Request) (*Job, error)
 	}
 	req.Lease = e.Limits.Lease
 	r := e.newRun(driver)
-	r.op.Kind = req.Kind
+	r.op.Kind, r.force = req.Kind, req.Force
 	if _, err := r.steps(); err != nil {
 		return nil, err
+	}
+	if req.Force {
+		if _, err := forcer(driver); err != nil {
+			return nil, err
+		}
 	}
 	r.dial(ctx, req.VM.Host)
 	r.op, r.vol, err = e.Ledger.Reserve(ctx, req)

@@ -60,9 +60,9 @@ func (a *asking) Attach(ctx context.Context, who onevolume.Caller, session strin
 	return a.operator.Attach(ctx, who, session, vm, pick)
 }
 
-func (a *asking) Detach(ctx context.Context, who onevolume.Caller, session string, vm onevolume.VMID, volume onevolume.VolumeID, leave onevolume.Leave) (onevolume.VolumeID, error) {
+func (a *asking) Detach(ctx context.Context, who onevolume.Caller, session string, vm onevolume.VMID, volume onevolume.VolumeID, leave onevolume.Leave, force bool) (onevolume.VolumeID, error) {
 	a.note(ctx)
-	return a.operator.Detach(ctx, who, session, vm, volume, leave)
+	return a.operator.Detach(ctx, who, session, vm, volume, leave, force)
 }
 
 func (a *asking) Resume(ctx context.Context, who onevolume.Caller, op int) error {

@@ -156,9 +156,10 @@ func pickOf(call wire.Call) (onevolume.Pick, error) {
 }
 
 // detach takes the VM's id, the volume's, and a template with FORMAT: zero
-// (the default), ext4, xfs or none.
+// (the default), ext4, xfs or none, and FORCE: YES takes it from a guest that
+// does not let go.
 func (s *Server) detach(ctx context.Context, call wire.Call) (any, error) {
-	opts, err := options(call.Text(3), "FORMAT")
+	opts, err := options(call.Text(3), "FORMAT", "FORCE")
 	if err != nil {
 		return nil, err
 	}
@@ -167,7 +168,7 @@ func (s *Server) detach(ctx context.Context, call wire.Call) (any, error) {
 		return nil, err
 	}
 	return done(s.Operator.Detach(ctx, caller(ctx), call.Session(), onevolume.VMID(call.Int(1, -1)),
-		onevolume.VolumeID(call.Int(2, -1)), leave))
+		onevolume.VolumeID(call.Int(2, -1)), leave, opts["FORCE"] == "YES"))
 }
 
 // options reads a template that may hold the given keys alone, once each.

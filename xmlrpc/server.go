@@ -52,7 +52,7 @@ type Inventory interface {
 // volume is reserved. The session is the caller's, for oned.
 type Operator interface {
 	Attach(ctx context.Context, who onevolume.Caller, session string, vm onevolume.VMID, pick onevolume.Pick) (onevolume.VolumeID, error)
-	Detach(ctx context.Context, who onevolume.Caller, session string, vm onevolume.VMID, volume onevolume.VolumeID, leave onevolume.Leave) (onevolume.VolumeID, error)
+	Detach(ctx context.Context, who onevolume.Caller, session string, vm onevolume.VMID, volume onevolume.VolumeID, leave onevolume.Leave, force bool) (onevolume.VolumeID, error)
 	// Resume carries a parked operation on, Abort takes it back. Both answer
 	// when that has begun. Codes: NotFound, Action.
 	Resume(ctx context.Context, who onevolume.Caller, op int) error

@@ -93,7 +93,7 @@ func (o *operator) Attach(_ context.Context, who onevolume.Caller, session strin
 	return 42, o.err
 }
 
-func (o *operator) Detach(_ context.Context, who onevolume.Caller, session string, vm onevolume.VMID, volume onevolume.VolumeID, leave onevolume.Leave) (onevolume.VolumeID, error) {
+func (o *operator) Detach(_ context.Context, who onevolume.Caller, session string, vm onevolume.VMID, volume onevolume.VolumeID, leave onevolume.Leave, force bool) (onevolume.VolumeID, error) {
 	o.who, o.session, o.vm, o.volume, o.leave = who, session, vm, volume, leave
 	return volume, o.err
 }
