@@ -86,14 +86,20 @@ func open(t *testing.T, l *lab.Lab) *cloud {
 	t.Helper()
 	c := &cloud{Lab: l, t: t, dir: t.TempDir(), operations: fast, down: func() {}}
 	c.oned = onetest.Start(t, world())
+	c.settle()
+	return c
+}
+
+// settle fills in what follows from the rest.
+func (c *cloud) settle() {
+	c.t.Helper()
 	c.conf = filepath.Join(c.dir, "conf")
-	c.endpoint = "http://" + freeAddr(t) + "/RPC2"
+	c.endpoint = "http://" + freeAddr(c.t) + "/RPC2"
 	c.configure("")
 	for user, password := range map[string]string{"oneadmin": "opennebula", "alice": "alicepw", "bob": "bobpw"} {
 		c.write(user+".auth", user+":"+password+"\n")
 	}
 	c.env = slices.Clip(append(os.Environ(), "HOME="+c.dir, "TZ=UTC", "ONE_XMLRPC="+c.oned.Endpoint, "ONEVOLUME_XMLRPC="+c.endpoint))
-	return c
 }
 
 // fresh resets a lab in which an earlier test left something.

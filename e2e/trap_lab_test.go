@@ -51,7 +51,7 @@ exec %[2]s.real "$@"
 `
 
 // places of the programs that traps are made for.
-var places = map[string]string{"virsh": "/usr/bin/virsh", "iscsiadm": "/usr/sbin/iscsiadm", "blkdiscard": "/usr/sbin/blkdiscard"}
+var places = map[string]string{"virsh": "/usr/bin/virsh", "iscsiadm": "/usr/sbin/iscsiadm", "blkdiscard": "/usr/sbin/blkdiscard", "xl": "/usr/lib/xen-4.17/bin/xl"}
 
 func (s *site) trap(program, words string) {
 	s.t.Helper()

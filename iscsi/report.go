@@ -183,6 +183,8 @@ func (r *report) fact(key, value string) error {
 		d.link = value
 	case "holder":
 		d.holders = append(d.holders, "device-mapper "+value)
+	case "guest":
+		d.holders = append(d.holders, "a guest of Xen, by "+value)
 	default:
 		return errShape
 	}

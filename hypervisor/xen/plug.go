@@ -1,6 +1,7 @@
 package xen
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -134,12 +135,9 @@ func (x *Driver) attach(dom hypervisor.Domain, d hypervisor.Disk, s hypervisor.S
 // words alone, and does as if it were not there when it comes after them (seen
 // with Xen 4.17); xm takes it as its third word (tools/python/xen/xm/main.py).
 func (x *Driver) detach(dom hypervisor.Domain, k hypervisor.Disk, force bool) command.Cmd {
-	tool := x.o.Tool
+	tool := cmp.Or(x.o.Tool, "xl")
 	if len(dom.Slots) > 0 {
-		tool = dom.Slots[0].Address
-	}
-	if tool == "" {
-		tool = "xl"
+		tool = cmp.Or(dom.Slots[0].Address, tool)
 	}
 	switch {
 	case force && tool == "xm":
@@ -157,7 +155,10 @@ func (x *Driver) PlugCommands(dom hypervisor.Domain, d hypervisor.Disk) []comman
 	}
 	s := dom.Slots[0]
 	if s.Address == "" {
-		s.Address = "xl"
+		s.Address = cmp.Or(x.o.Tool, "xl")
+	}
+	if free := slots(dom.Disks, s.Address); index(s.Target) < 0 && len(free) > 0 {
+		s = free[0] // the caller did not know what names Xen has
 	}
 	return []command.Cmd{x.attach(dom, d, s)}
 }

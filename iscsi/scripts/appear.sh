@@ -112,6 +112,10 @@ permit() {
 # can be seen. When it cannot, it is taken for open. find complains about the
 # processes that end meanwhile, and so always fails.
 opened() {
+	if [ -n "$(guests "$1")" ]; then
+		echo "did open 1"
+		return 0
+	fi
 	# shellcheck disable=SC2016 # $SUDO is "sudo -n" or nothing
 	holders=$($SUDO find /proc -maxdepth 3 -path '/proc/[0-9]*/fd/*' \
 		\( -lname "*/$1" -o -lname "*/$1[0-9]*" \) -print 2>/dev/null </dev/null; echo "$?")

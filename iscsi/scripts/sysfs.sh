@@ -113,6 +113,19 @@ users() {
 	return 0
 }
 
+# guests DISK: the backends by which the kernel itself has the disk open for a
+# guest of Xen, as lines "guest NAME". No process has it open then.
+guests() {
+	attr "/sys/block/$1/dev"
+	[ -n "$v" ] || return 0
+	number=$(printf '%x:%x' "${v%:*}" "${v#*:}")
+	for p in /sys/bus/xen-backend/devices/vbd-*/physical_device; do
+		[ -e "$p" ] || continue
+		attr "$p"
+		[ "$v" != "$number" ] || { p=${p%/*} && echo "guest ${p##*/}"; }
+	done
+}
+
 # reads DISK: whether its first block can be read past the page cache. A read
 # that hangs cannot be interrupted, so no timeout(1) could help.
 reads() {
@@ -132,6 +145,7 @@ device() {
 	echo "device ${1##*/session} ${2##*/} $disk"
 	if [ -n "${brief-}" ]; then
 		users "$disk"
+		guests "$disk"
 		return
 	fi
 	identity "$2" "$disk"
