@@ -109,7 +109,7 @@ func (w *world) attachAlice(v onevolume.Volume) {
 
 func (w *world) detachAlice(v onevolume.Volume) {
 	w.Helper()
-	if _, err := w.Detach(w.Context(), alice, "alice:token", vm.ID, v.ID, onevolume.LeaveData); err != nil {
+	if _, err := w.Detach(w.Context(), alice, "alice:token", vm.ID, v.ID, onevolume.LeaveData, false); err != nil {
 		w.Fatal(err)
 	}
 	synctest.Wait()

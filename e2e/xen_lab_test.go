@@ -301,15 +301,15 @@ func (s *site) xenPoint(t *testing.T, p xenPoint) {
 // xenDoctor: what is plugged and unplugged by hand is found, and put right.
 func (s *site) xenDoctor(t *testing.T) {
 	s.goes("ATTACHED")
-	if out := s.cloud.run("doctor"); out.code != 0 {
+	if out := s.cloud.run("doctor", "--host", s.host); out.code != 0 {
 		t.Errorf("doctor finds something where all is well: %d\n%s%s", out.code, out.out, out.err)
 	}
 	device := s.show("disk")["DEVICE"]
 	s.Must(s.Exec(s.host, "xl block-detach one-19 "+device))
-	if out := s.cloud.run("doctor"); out.code == 0 || !strings.Contains(out.out+out.err, "xl block-attach one-19") {
+	if out := s.cloud.run("doctor", "--host", s.host); out.code == 0 || !strings.Contains(out.out+out.err, "xl block-attach one-19") {
 		t.Errorf("doctor on a disk that was taken out: %d\n%s%s", out.code, out.out, out.err)
 	}
-	s.must("doctor", "--fix", "--yes")
+	s.must("doctor", "--fix", "--yes", "--host", s.host)
 	s.is("ATTACHED")
 	s.goes("AVAILABLE")
 	s.is("AVAILABLE")
