@@ -50,6 +50,9 @@ type Daemon interface {
 	Health(ctx context.Context) (onevolume.Health, error)
 	Lift(ctx context.Context) error
 	SyncArray(ctx context.Context, name string) (onevolume.Synced, error)
+	Quota(ctx context.Context, of onevolume.QuotaOf) (onevolume.Quota, error)
+	QuotaXML(ctx context.Context, of onevolume.QuotaOf) (string, error)
+	SetQuota(ctx context.Context, of onevolume.QuotaOf, template string) error
 }
 
 // Doctor compares the inventory with its hosts (package doctor, which
@@ -185,7 +188,7 @@ func (a *App) Command() *cobra.Command {
 		a.createCommand(), a.deleteCommand(), a.updateCommand(), a.renameCommand(), a.resizeCommand(),
 		a.chmodCommand(), a.chownCommand(), a.chgrpCommand(), a.lockCommand(), a.unlockCommand(), a.enableCommand(), a.disableCommand(),
 		a.doctorCommand(), a.explainCommand(), a.resumeCommand(), a.abortCommand(), a.recoverCommand(), a.historyCommand(), a.completionCommand(),
-		a.arrayCommand())
+		a.arrayCommand(), a.quotaCommand())
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(flagError)
 	for _, cmd := range append([]*cobra.Command{root}, root.Commands()...) {

@@ -130,12 +130,12 @@ func attributeLines(v *onevolume.Volume) []string {
 const headWidth = 80
 
 // head prints the header of a document, as tables have theirs.
-func (c *show) head(text string, under bool) {
-	s := c.screen()
+func (a *App) head(text string, under bool) {
+	s := a.screen()
 	if s.Terminal {
 		text += strings.Repeat(" ", max(headWidth-len(text), 0))
 	}
-	fmt.Fprintln(c.Out, table.Head(s, text, under))
+	fmt.Fprintln(a.Out, table.Head(s, text, under))
 }
 
 func (c *show) section(text string) {
