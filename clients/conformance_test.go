@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -75,9 +76,7 @@ var differs = map[string]struct{ how, why string }{
 
 	"image_allocate_nods":           {"a success, not a refusal 1024", "a volume is in no datastore"},
 	"image_allocate_alice_noauthds": {"a refusal 512, not a success", "a logical unit is registered by administrators and storage machines"},
-	"image_allocate_dupname": {`"[one.volume.allocate] NAME is already taken by VOLUME 0., object -1, -1", not "[one.volume.allocate] Error allocating a new volume. NAME is already taken by VOLUME 0., object -1, -1"`,
-		"the same words are said where nothing is allocated"},
-	"system_capabilities": {"a fault -506, not a map[string]interface {}", "it tells which library serves and in which version, and this is not that library"},
+	"system_capabilities":           {"a fault -506, not a map[string]interface {}", "it tells which library serves and in which version, and this is not that library"},
 
 	"err_entity_small":    {"a fault -503, not a refusal 256", "entities are not expanded: oned expands them without a limit for whoever calls"},
 	"xml_internal_entity": {"a fault -503, not a success", "likewise"},
@@ -216,19 +215,28 @@ func send(t *testing.T, endpoint string, r *request) reply {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := net.Dial("tcp", u.Host)
+	for try := 1; ; try++ {
+		got, err := sendOnce(u.Host, r)
+		if err == nil {
+			return got
+		}
+		// A server that has read enough closes while the rest comes, and the
+		// kernel may then drop the answer before it is read.
+		if !errors.Is(err, syscall.ECONNRESET) || try == 5 {
+			t.Fatal(err)
+		}
+	}
+}
+
+func sendOnce(host string, r *request) (reply, error) {
+	conn, err := net.Dial("tcp", host)
 	if err != nil {
-		t.Fatal(err)
+		return reply{}, err
 	}
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(time.Minute))
-	// A server that has read enough may close before all is written.
 	go func() { _, _ = io.WriteString(conn, r.head+string(r.body)) }()
-	got, err := readReply(bufio.NewReader(conn), r.head)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return got
+	return readReply(bufio.NewReader(conn), r.head)
 }
 
 // readReply reads an answer; where it goes on to the end of the connection

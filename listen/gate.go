@@ -53,6 +53,15 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
+// CloseWrite is for net/http, which says so that nothing follows an answer
+// before it stops reading what the client still sends.
+func (c *conn) CloseWrite() error {
+	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return w.CloseWrite()
+	}
+	return nil
+}
+
 type gated struct {
 	net.Listener
 	gate *Gate

@@ -158,6 +158,18 @@ func idleOf(g *Gate) int {
 	return n
 }
 
+// TestEarlyAnswer: it arrives whole, though the server does not read what is
+// still being sent.
+func TestEarlyAnswer(t *testing.T) {
+	to := serve(t, Address{Network: "tcp", Address: "127.0.0.1:0"}, gateOf(9, 9), nil).Addr().String()
+	c := dial(t, "tcp", "", to)
+	go func() { fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: x\r\nX-Big: %s\r\n\r\n", strings.Repeat("a", 2<<20)) }()
+	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	if answer, err := io.ReadAll(c); err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 431 ") {
+		t.Errorf("%q, %v", answer, err)
+	}
+}
+
 // TestTotal: who has most connections gives one.
 func TestTotal(t *testing.T) {
 	gate := gateOf(4, 100)
