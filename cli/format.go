@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -42,4 +43,17 @@ func (f *format) print(a *App, e *document.Element, pager bool) error {
 		return a.paged(out)
 	}
 	return unlessClosed(out(a.Out))
+}
+
+func (a *App) printJSON(v any) error { return a.printValue(v, false) }
+
+// printValue prints a value as JSON, or as YAML.
+func (a *App) printValue(v any, asYAML bool) error {
+	if asYAML {
+		return unlessClosed(document.YAML(a.Out, v))
+	}
+	e := json.NewEncoder(a.Out)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return unlessClosed(e.Encode(v))
 }

@@ -2,8 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/csv"
-	"fmt"
 	"strconv"
 	"strings"
 
@@ -11,14 +9,16 @@ import (
 
 	"onevolume"
 	"onevolume/cli/document"
+	"onevolume/cli/table"
 )
 
 // history is `onevolume history`.
 type history struct {
 	*App
+	tableFlags
+	format
 	volume, vm, by string
 	last           int
-	csv, json, xml bool
 }
 
 func (a *App) historyCommand() *cobra.Command {
@@ -41,10 +41,8 @@ func (a *App) historyCommand() *cobra.Command {
 	f.StringVar(&c.vm, "vm", "", "of the VM with this id or name")
 	f.StringVar(&c.by, "by", "", "asked by the user with this id or name (--user says who you are)")
 	f.IntVarP(&c.last, "last", "n", 50, "so many, the newest; 0 for all")
-	f.BoolVar(&c.csv, "csv", false, "print CSV")
-	f.BoolVarP(&c.json, "json", "j", false, "print JSON")
-	f.BoolVarP(&c.xml, "xml", "x", false, "print the pool's XML document, of 1000 at most")
-	cmd.MarkFlagsMutuallyExclusive("csv", "json", "xml")
+	c.columns(cmd)
+	c.flags(cmd, "csv")
 	a.completeFlag(cmd, "volume", volumeRefs)
 	return cmd
 }
@@ -85,6 +83,13 @@ func (c *history) take(args []string) error {
 
 func (c *history) run(cmd *cobra.Command, args []string) error {
 	ctx := cmd.Context()
+	t, err := table.New(deedColumns(c.CSV), nil, table.File{}, "", c.tableFlags.options())
+	if err != nil {
+		return err
+	}
+	if c.describe {
+		return c.describes(t.Describe())
+	}
 	if err := c.take(args); err != nil {
 		return err
 	}
@@ -127,18 +132,14 @@ func (c *history) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	switch {
-	case c.json:
+	if c.json || c.yaml {
 		all := make([]any, len(deeds))
 		for i := range deeds {
 			all[i] = deedJSON(&deeds[i])
 		}
-		return c.printJSON(map[string]any{"DEED_POOL": map[string]any{"DEED": all}})
-	case c.csv:
-		return c.printCSV(deeds)
+		return c.printValue(map[string]any{"DEED_POOL": map[string]any{"DEED": all}}, c.yaml)
 	}
-	c.printTable(deeds)
-	return nil
+	return unlessClosed(t.Print(c.Out, c.screen(), deeds, true))
 }
 
 // page is how many deeds are asked for at once, as many as the daemon gives.
@@ -188,108 +189,41 @@ func (s *Session) uid(ctx context.Context, ref string) (int, error) {
 	}
 }
 
-// deedColumn is one of the table, laid out as list's are. A cell is cut at
-// most, when that is set; the last is cut where the terminal ends, if there is
-// one.
-type deedColumn struct {
-	name  string
-	width int
-	left  bool
-	most  int
-	cell  func(d *onevolume.Deed) string
-}
-
-func deedColumns() []deedColumn {
+// deedColumns are those of the table; whole has every cell as it is, as CSV is
+// to have it.
+func deedColumns(whole bool) []table.Column[onevolume.Deed] {
+	type d = *onevolume.Deed
 	number := func(n int, none bool) string {
 		if none {
 			return "-"
 		}
 		return strconv.Itoa(n)
 	}
-	return []deedColumn{
-		{"ID", 4, false, 0, func(d *onevolume.Deed) string { return strconv.Itoa(d.ID) }},
-		{"TIME", 19, true, 0, func(d *onevolume.Deed) string { return exactly(d.Time) }},
-		{"USER", 8, true, 16, func(d *onevolume.Deed) string { return d.By.User }},
-		{"FROM", 9, true, 39, func(d *onevolume.Deed) string { return d.From }},
-		{"ACTION", 9, true, 0, func(d *onevolume.Deed) string { return d.Action }},
-		{"VOLUME", 6, false, 0, func(d *onevolume.Deed) string { return number(int(d.Volume), d.Volume < 0) }},
-		{"VM", 4, false, 0, func(d *onevolume.Deed) string { return number(int(d.VM), d.VM < 0) }},
-		{"OPERATION", 9, false, 0, func(d *onevolume.Deed) string { return number(d.Operation, d.Operation == 0) }},
-		{"REQUEST", 7, true, 48, func(d *onevolume.Deed) string { return d.Text }},
-		{"RESULT", 0, true, 0, func(d *onevolume.Deed) string { return d.Result }},
+	all := []table.Column[onevolume.Deed]{
+		{Name: "ID", Desc: "Number of the line", Size: 4, Cell: func(d d) string { return strconv.Itoa(d.ID) }},
+		{Name: "TIME", Desc: "When it was asked for", Size: 19, Left: true, Cell: func(d d) string { return exactly(d.Time) }},
+		{Name: "USER", Desc: "Who asked", Size: 8, Most: 16, Left: true, Cell: func(d d) string { return d.By.User }},
+		{Name: "FROM", Desc: "Address of the call, or the process that acted by itself", Size: 9, Most: 39, Left: true, Cell: func(d d) string { return d.From }},
+		{Name: "ACTION", Desc: "What was asked for", Size: 9, Left: true, Cell: func(d d) string { return d.Action }},
+		{Name: "VOLUME", Desc: "Volume that is meant", Size: 6, Cell: func(d d) string { return number(int(d.Volume), d.Volume < 0) }},
+		{Name: "VM", Desc: "VM that is meant", Size: 4, Cell: func(d d) string { return number(int(d.VM), d.VM < 0) }},
+		{Name: "OPERATION", Desc: "Operation that came of it", Size: 9, Cell: func(d d) string { return number(d.Operation, d.Operation == 0) }},
+		{Name: "REQUEST", Desc: "The rest of the request", Size: 7, Most: 48, Left: true, Cell: func(d d) string { return d.Text }},
+		{Name: "RESULT", Desc: "What came of it", Size: 6, Left: true, Rest: true, Cell: func(d d) string { return d.Result }},
 	}
-}
-
-func (c *history) printTable(deeds []onevolume.Deed) {
-	cols := deedColumns()
-	rows := make([][]string, len(deeds))
-	for i := range deeds {
-		for j := range cols {
-			cell := oneLine(cols[j].cell(&deeds[i]))
-			if cols[j].name == "FROM" {
-				cell, _, _ = strings.Cut(cell, " ") // of a process the program and host alone
+	for i := range all {
+		c, cell := &all[i], all[i].Cell
+		c.Adjust = true
+		c.Cell = func(d d) string {
+			if whole {
+				return plain(cell(d))
 			}
-			cell = cut(cell, cols[j].most)
-			cols[j].width = max(cols[j].width, len([]rune(cell)))
-			rows[i] = append(rows[i], cell)
-		}
-	}
-	last := len(cols) - 1
-	if c.Width > 0 {
-		left := c.Width
-		for _, col := range cols[:last] {
-			left -= col.width + 1
-		}
-		for i := range rows {
-			rows[i][last] = cut(rows[i][last], max(left, 16))
-		}
-	}
-	head := make([]string, len(cols))
-	for i := range cols {
-		head[i] = cols[i].name
-	}
-	for _, row := range append([][]string{head}, rows...) {
-		words := make([]string, len(cols))
-		for i, col := range cols {
-			switch {
-			case i == last:
-				words[i] = row[i]
-			case col.left:
-				words[i] = fmt.Sprintf("%-*s", col.width, row[i])
-			default:
-				words[i] = fmt.Sprintf("%*s", col.width, row[i])
+			text := oneLine(cell(d))
+			if c.Name == "FROM" { // of a process the program and its host alone
+				text, _, _ = strings.Cut(text, " ")
 			}
-		}
-		fmt.Fprintln(c.Out, strings.TrimRight(strings.Join(words, " "), " "))
-	}
-}
-
-// cut shortens text to at most so many characters, and shows that it did; 0
-// leaves it.
-func cut(s string, most int) string {
-	if r := []rune(s); most > 0 && len(r) > most {
-		return string(r[:most-1]) + "…"
-	}
-	return s
-}
-
-func (c *history) printCSV(deeds []onevolume.Deed) error {
-	w, cols := csv.NewWriter(c.Out), deedColumns()
-	record := make([]string, len(cols))
-	for i := range cols {
-		record[i] = cols[i].name
-	}
-	if err := w.Write(record); err != nil {
-		return err
-	}
-	for i := range deeds {
-		for j := range cols {
-			record[j] = plain(cols[j].cell(&deeds[i]))
-		}
-		if err := w.Write(record); err != nil {
-			return err
+			return text
 		}
 	}
-	w.Flush()
-	return w.Error()
+	return all
 }

@@ -35,7 +35,7 @@ func TestHistory(t *testing.T) {
 	for i, line := range lines(s) {
 		w.inOrder(strings.Join(strings.Fields(line), " "), append([]string{fmt.Sprint(8 - i), time.Now().Format("2006-")}, strings.Split(want[i], " .* ")...)...)
 	}
-	w.inOrder(s.out, "ID TIME", "USER", "FROM", "ACTION", "VOLUME", "VM OPERATION REQUEST", "RESULT\n", "alice    onevolumed@front", "127.0.0.1 ")
+	w.inOrder(s.out, "ID TIME", "USER", "FROM", "ACTION", "VOLUME", "VM OPERATION REQUEST", "RESULT ", "alice    onevolumed@front", "127.0.0.1 ")
 
 	for _, c := range []struct {
 		args string

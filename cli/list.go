@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"iter"
@@ -57,11 +56,19 @@ func (c *tableFlags) table(a *App) (*table.Table[onevolume.Volume], error) {
 		return nil, err
 	}
 	if c.describe {
-		for _, line := range t.Describe() {
-			fmt.Fprintln(a.Out, line)
-		}
+		return t, a.describes(t.Describe())
 	}
 	return t, nil
+}
+
+// describes prints what --describe asks for.
+func (a *App) describes(lines []string) error {
+	for _, line := range lines {
+		if _, err := fmt.Fprintln(a.Out, line); err != nil {
+			return unlessClosed(err)
+		}
+	}
+	return nil
 }
 
 func (c *list) run(cmd *cobra.Command, args []string) error {
@@ -155,11 +162,4 @@ func (s *Session) filterFlag(ctx context.Context, args []string) (int, error) {
 		return -4, nil
 	}
 	return s.Cloud.UserID(ctx, args[0])
-}
-
-func (a *App) printJSON(v any) error {
-	e := json.NewEncoder(a.Out)
-	e.SetIndent("", "  ")
-	e.SetEscapeHTML(false)
-	return e.Encode(v)
 }

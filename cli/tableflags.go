@@ -22,9 +22,18 @@ type tableFlags struct {
 const expandAll = "*"
 
 func (t *tableFlags) add(cmd *cobra.Command) {
+	t.columns(cmd)
+	f := cmd.Flags()
+	f.StringVarP(&t.Conf, "listconf", "c", "", "show the columns of a list that the file of columns has under :default_conf: (`conf`)")
+	f.BoolVar(&t.noPager, "no-pager", false, "do not use a pager (of list)")
+	f.IntVarP(&t.delay, "delay", "d", 1, "seconds between two lists of top (`x`)")
+	f.BoolVarP(&t.numeric, "numeric", "n", false, "ids of users and groups instead of names")
+}
+
+// columns adds the options of every table.
+func (t *tableFlags) columns(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringSliceVarP(&t.List, "list", "l", nil, "columns to show: `x,y,z`")
-	f.StringVarP(&t.Conf, "listconf", "c", "", "show the columns of a list that the file of columns has under :default_conf: (`conf`)")
 	f.StringSliceVarP(&t.Filter, "filter", "f", nil, "show what fits: `x=1,y~2`; the operators are = != < <= > >= and ~ (contains)")
 	f.StringVar(&t.Operator, "operator", "", "AND (the default) or OR between filters (`operator`)")
 	f.BoolVar(&t.CSV, "csv", false, "print CSV")
@@ -35,9 +44,6 @@ func (t *tableFlags) add(cmd *cobra.Command) {
 	f.StringSliceVar(&t.Expand, "expand", nil, "columns that fill the terminal, with their shares or without: `x=0.4,y=0.6`; all when none is named")
 	f.Lookup("expand").NoOptDefVal = expandAll
 	f.BoolVar(&t.NoExpand, "no-expand", false, "do not fill the terminal")
-	f.BoolVarP(&t.numeric, "numeric", "n", false, "ids of users and groups instead of names")
-	f.BoolVar(&t.noPager, "no-pager", false, "do not use a pager (of list)")
-	f.IntVarP(&t.delay, "delay", "d", 1, "seconds between two lists of top (`x`)")
 	f.BoolVar(&t.describe, "describe", false, "describe the columns there are")
 }
 

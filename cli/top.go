@@ -50,10 +50,11 @@ func (c *top) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	for {
-		if err := c.once(ctx, s, flag); err != nil {
-			if ctx.Err() != nil {
-				return nil // interrupted, which is how it ends
-			}
+		err := c.once(ctx, s, flag)
+		if ctx.Err() != nil {
+			return nil // interrupted, which is how it ends
+		}
+		if err != nil {
 			return unlessClosed(err)
 		}
 		select {

@@ -210,7 +210,7 @@ func (w *world) types(args ...string) said {
 		}
 	}
 	var out, errs bytes.Buffer
-	app := &cli.App{In: strings.NewReader(in), Out: &out, Err: &errs, Terminal: w.tty, Width: w.cols,
+	app := &cli.App{In: strings.NewReader(in), Out: &out, Err: &errs, Terminal: w.tty, Width: w.cols, Size: func() (int, int) { return w.cols, 0 },
 		Open: func(cli.Options) (*cli.Session, error) {
 			c, err := wire.NewClient(wire.Config{Endpoint: w.url, KeepAlive: true})
 			if err != nil {

@@ -101,12 +101,17 @@ func object(members []member) ([]byte, error) {
 func (e *Element) YAML(w io.Writer) error {
 	root := &yaml.Node{Kind: yaml.MappingNode}
 	put(root, e.Name, e.yaml())
+	return YAML(w, root)
+}
+
+// YAML prints a value as YAML.
+func YAML(w io.Writer, v any) error {
 	if _, err := io.WriteString(w, "---\n"); err != nil {
 		return err
 	}
 	out := yaml.NewEncoder(w)
 	out.SetIndent(4)
-	if err := out.Encode(root); err != nil {
+	if err := out.Encode(v); err != nil {
 		return err
 	}
 	return out.Close()

@@ -90,11 +90,35 @@ func (t *Table[T]) layOut(s Screen, lines [][]string) {
 		for _, line := range lines {
 			c.size = max(c.size, uniseg.StringWidth(line[i]))
 		}
+		if c.most > 0 {
+			c.size = min(c.size, c.most)
+		}
 	}
 	if !t.laidOut && !t.o.NoExpand {
 		t.expand(s.Width)
 	}
+	if !t.laidOut && s.Width > 0 {
+		t.rest(s.Width)
+	}
 	t.laidOut = true
+}
+
+// leastRest is what a column that has the rest of a line has in any case.
+const leastRest = 16
+
+// rest gives the columns that have the rest of a line just that.
+func (t *Table[T]) rest(width int) {
+	left := width - (len(t.shown) - 1)
+	for _, c := range t.shown {
+		if !c.rest {
+			left -= c.size
+		}
+	}
+	for i := range t.shown {
+		if c := &t.shown[i]; c.rest {
+			c.size, c.adjust = max(left, leastRest), false
+		}
+	}
 }
 
 func (t *Table[T]) expand(width int) {
@@ -190,7 +214,12 @@ func (t *Table[T]) line(s Screen, cells []string) string {
 // straight with characters that take two columns, or none.
 func (c *column) fit(s string) string {
 	width := uniseg.StringWidth(s)
-	if width > c.size && !c.adjust {
+	switch {
+	case width <= c.size || c.adjust && c.most == 0:
+	case c.rest || c.adjust:
+		s, width = cut(s, c.size-1)
+		s, width = s+"…", width+1
+	default:
 		s, width = cut(s, c.size)
 	}
 	pad := strings.Repeat(" ", max(c.size-width, 0))

@@ -24,7 +24,12 @@ type Column[T any] struct {
 	Adjust bool
 	// Expand lets it have its share of what a terminal's line has left.
 	Expand bool
-	Cell   func(*T) string
+	// Most, when not 0, is how far it adjusts; a cell that is cut there shows it.
+	Most int
+	// Rest gives it all that a terminal's line has left, and no more: it is cut
+	// there, and shows that it was. For the last column.
+	Rest bool
+	Cell func(*T) string
 }
 
 // Options are what a command line says of a table.
@@ -54,6 +59,8 @@ type column struct {
 	adjust bool
 	expand bool
 	share  float64 // of what is left over; 0 for one by size
+	most   int
+	rest   bool
 }
 
 // Table is a table to be printed, perhaps page by page: what its columns have
@@ -68,15 +75,20 @@ type Table[T any] struct {
 	laidOut bool
 }
 
-// New makes a table of the columns in all, of which standard are shown when
-// neither the options nor the file say otherwise. listconf is ONE_LISTCONF:
+// New makes a table of the columns in all, of which standard (nil: all) are
+// shown when neither the options nor the file say otherwise. listconf is ONE_LISTCONF:
 // other than a name in Options.Conf it may name a list that the file does not
 // have, since one variable serves all of OpenNebula's tools.
 func New[T any](all []Column[T], standard []string, file File, listconf string, o Options) (*Table[T], error) {
 	t := &Table[T]{o: o, cells: map[string]func(*T) string{}}
 	for _, c := range all {
 		t.cells[c.Name] = c.Cell
-		t.known = append(t.known, file.lay(column{name: c.Name, desc: c.Desc, size: c.Size, left: c.Left, adjust: c.Adjust, expand: c.Expand}))
+		t.known = append(t.known, file.lay(column{name: c.Name, desc: c.Desc, size: c.Size, left: c.Left, adjust: c.Adjust, expand: c.Expand, most: c.Most, rest: c.Rest}))
+	}
+	if standard == nil {
+		for _, c := range all {
+			standard = append(standard, c.Name)
+		}
 	}
 	names, err := file.choose(standard, o.Conf, listconf)
 	if err != nil {

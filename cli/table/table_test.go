@@ -212,6 +212,29 @@ func TestListConf(t *testing.T) {
 	}
 }
 
+// A column that grows so far and no further, and one that has the rest of the
+// line, show where they were cut.
+func TestMostAndRest(t *testing.T) {
+	t.Parallel()
+	cols := []table.Column[row]{
+		{Name: "NAME", Size: 4, Left: true, Adjust: true, Most: 8, Cell: func(r *row) string { return r.name }},
+		{Name: "STAT", Size: 4, Left: true, Adjust: true, Rest: true, Cell: func(r *row) string { return strings.Repeat(r.stat, 9) }},
+	}
+	for width, want := range map[int]string{
+		0:  "NAME     STAT                                \nweb dat… rdyrdyrdyrdyrdyrdyrdyrdyrdy\ngröße    errerrerrerrerrerrerrerrerr\n磁盘     usedusedusedusedusedusedusedusedused\n",
+		30: "NAME     STAT                 \nweb dat… rdyrdyrdyrdyrdyrdyrd…\ngröße    errerrerrerrerrerrer…\n磁盘     usedusedusedusedused…\n",
+	} {
+		tab, err := table.New(cols, []string{"NAME", "STAT"}, table.File{}, "", table.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b bytes.Buffer
+		if err := tab.Print(&b, table.Screen{Width: width}, rows(), true); err != nil || b.String() != want {
+			t.Errorf("at %d: %v\n%q\nwant\n%q", width, err, b.String(), want)
+		}
+	}
+}
+
 // Later pages keep the layout of the first, but that a column grows.
 func TestPages(t *testing.T) {
 	t.Parallel()
