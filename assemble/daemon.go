@@ -102,8 +102,8 @@ func (d *Daemon) connect(ctx context.Context) error {
 func (d *Daemon) Run(ctx context.Context) error {
 	defer func() { _ = d.log.Sync() }() // standard error cannot be synced everywhere
 	d.loops.Start()
-	d.arrays.Start() //nolint:contextcheck // likewise
-	d.labels.Start()
+	d.arrays.Start()   //nolint:contextcheck // likewise
+	d.labels.Start()   //nolint:contextcheck // likewise
 	d.checkups.Start() //nolint:contextcheck // it has a life of its own, which Stop ends
 	served := make(chan error, len(d.listeners))
 	addresses := make([]string, len(d.listeners))

@@ -36,7 +36,7 @@ func readHead(in *bufio.Reader) (h Head, ok bool, err error) {
 		case why == nil || errors.Is(why, errNoSession), whole && h.Method != "":
 			return h, true, nil
 		case whole || !errors.Is(why, errShort):
-			return Head{}, false, nil
+			return Head{}, false, nil //nolint:nilerr // a body may end here
 		}
 	}
 }
