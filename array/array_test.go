@@ -128,7 +128,7 @@ func TestCHAP(t *testing.T) {
 
 func TestErrors(t *testing.T) {
 	for kind := range kinds {
-		err := error(fmt.Errorf("create: %w", Errorf(Kind(kind), "no").WithHint("do this")))
+		err := fmt.Errorf("create: %w", Errorf(Kind(kind), "no").WithHint("do this"))
 		if KindOf(err) != Kind(kind) || !Is(err, Kind(kind)) || onevolume.CodeOf(err) != kinds[kind].code || onevolume.HintOf(err) != "do this" {
 			t.Errorf("%s: %s, %s, %q", Kind(kind), KindOf(err), onevolume.CodeOf(err), onevolume.HintOf(err))
 		}

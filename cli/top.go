@@ -52,7 +52,7 @@ func (c *top) run(cmd *cobra.Command, args []string) error {
 	for {
 		err := c.once(ctx, s, flag)
 		if ctx.Err() != nil {
-			return nil // interrupted, which is how it ends
+			return nil //nolint:nilerr // interrupted, which is how it ends
 		}
 		if err != nil {
 			return unlessClosed(err)

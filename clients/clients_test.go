@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -276,8 +277,8 @@ func koloAnswers(t *testing.T, list []line) []answer {
 func koloAnswer(body []byte) (a answer, err error) {
 	response := kolo.Response(body)
 	if err := response.Err(); err != nil {
-		fault, ok := err.(kolo.FaultError)
-		if !ok {
+		var fault kolo.FaultError
+		if !errors.As(err, &fault) {
 			return a, err
 		}
 		return answer{Fault: &fault.Code, Text: fault.String}, nil

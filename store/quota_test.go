@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -222,7 +223,7 @@ func TestSetLimits(t *testing.T) {
 			t.Errorf("defaults %+v, %v", q, err)
 		}
 		own := onevolume.Errorf(onevolume.Invalid, "no")
-		if err := w.SetLimits(t.Context(), user(2), func(l *onevolume.Limits) error { l.Volumes = 99; return own }); err != own {
+		if err := w.SetLimits(t.Context(), user(2), func(l *onevolume.Limits) error { l.Volumes = 99; return own }); !errors.Is(err, own) {
 			t.Errorf("error %v, want that of the change", err)
 		}
 		if q, _ = w.Quota(t.Context(), user(2)); q.Limits.Volumes != 3 {

@@ -93,15 +93,15 @@ func (p *process) spent() (time.Duration, error) {
 	if len(fields) < 13 {
 		return 0, fmt.Errorf("/proc/%d/stat: %q", p.cmd.Process.Pid, text)
 	}
-	var ticks time.Duration
+	ticks := 0
 	for _, f := range fields[11:13] {
 		n, err := strconv.Atoi(string(f))
 		if err != nil {
 			return 0, err
 		}
-		ticks += time.Duration(n)
+		ticks += n
 	}
-	return ticks * time.Second / 100, nil
+	return time.Duration(ticks) * (time.Second / 100), nil
 }
 
 // servers are what is measured.
