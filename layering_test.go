@@ -36,6 +36,7 @@ var layers = map[string]layer{
 	"array":                       {ours: []string{"."}},
 	"array/linux":                 {ours: []string{".", "array", "command"}},
 	"array/lio":                   {ours: []string{".", "array", "array/linux", "command"}},
+	"array/tgt":                   {ours: []string{".", "array", "array/linux", "command"}},
 	"array/arraytest":             {ours: []string{".", "array", "command"}},
 	"array/linux/linuxtest":       {ours: []string{"array/linux", "command", "command/commandtest"}},
 	"iscsi":                       {ours: []string{".", "command"}},

@@ -66,7 +66,7 @@ type Exporter interface {
 	// credentials; sessions that are open go on. Kinds: NotFound (there is
 	// no such volume), Exists (the target's name or the CHAP user is somebody
 	// else's), Busy (something else on the array uses the volume's device),
-	// Invalid.
+	// Unsupported (mutual CHAP), Invalid.
 	Export(ctx context.Context, id ID, r Grant) (Export, error)
 
 	// Unexport takes the initiator's right away. One that has none, and a

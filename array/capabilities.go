@@ -30,6 +30,10 @@ type Capabilities struct {
 	// CHAP says what credentials belong to.
 	CHAP CHAPScope
 
+	// MutualCHAP says that a target can prove itself to the initiator. Where
+	// it cannot, a Grant with UserIn is Unsupported.
+	MutualCHAP bool
+
 	// Thin says that volumes take up space as they are written to.
 	Thin bool
 

@@ -18,8 +18,12 @@ const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 // each time, and so is the user name: on some arrays it belongs to the array
 // as a whole.
 func NewCHAP(id ID) onevolume.CHAP {
-	return onevolume.CHAP{User: "ov" + id.Hex()[:8] + random(6), Secret: random(secretLength)}
+	return onevolume.CHAP{User: UserPrefix(id) + random(6), Secret: random(secretLength)}
 }
+
+// UserPrefix begins the user names that NewCHAP makes for a volume, so that
+// what a call left behind that died can be told from what is somebody else's.
+func UserPrefix(id ID) string { return "ov" + id.Hex()[:8] }
 
 func random(n int) string {
 	out := make([]byte, 0, n)

@@ -13,6 +13,9 @@ import (
 // Lossy is a Dialer whose connections can break in the middle of a command,
 // for drivers that run commands on the array. Its Lose is a Fixture's.
 type Lossy struct {
+	// ChangesOnly leaves commands alone that only look.
+	ChangesOnly bool
+
 	next command.Dialer
 
 	mu   sync.Mutex
@@ -85,7 +88,10 @@ func (h *lossyHost) Run(ctx context.Context, c command.Cmd) (command.Result, err
 	if h.broken() {
 		return h.fail(c, command.ErrNotRun)
 	}
-	lost, done := h.from.lost()
+	lost, done := false, false
+	if !c.ReadOnly || !h.from.ChangesOnly {
+		lost, done = h.from.lost()
+	}
 	if !lost {
 		return h.Host.Run(ctx, c)
 	}

@@ -32,6 +32,9 @@ func (m *Memory) Export(ctx context.Context, id array.ID, g array.Grant) (e arra
 	if err := array.CheckGrant(g); err != nil {
 		return e, err
 	}
+	if g.CHAP.UserIn != "" && !m.caps.MutualCHAP {
+		return e, array.Errorf(array.Unsupported, "the array does not prove itself")
+	}
 	err = m.request(ctx, func() error {
 		t, err := m.volume(id)
 		if err != nil {

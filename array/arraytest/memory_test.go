@@ -11,13 +11,14 @@ import (
 func kinds() map[string]array.Capabilities {
 	all := array.Capabilities{
 		Extend: array.ExtendOnline, Snapshots: true, Clones: true, Granule: 4 << 20, MinSize: 4 << 20,
-		MaxLabel: 60, Thin: true, Zeroed: true, PageSize: 3,
+		MaxLabel: 60, MutualCHAP: true, Thin: true, Zeroed: true, PageSize: 3,
 	}
 	snapshot, origin, offline, plain := all, all, all, all
 	snapshot.CloneNeeds = array.NeedsSnapshot
 	origin.CloneNeeds = array.NeedsOrigin
 	offline.Extend, offline.MaxSize, offline.Granule = array.ExtendOffline, 1<<40, 512
 	plain.Extend, plain.Snapshots, plain.Clones, plain.MaxLabel = array.ExtendNever, false, false, 0
+	plain.MutualCHAP = false
 	return map[string]array.Capabilities{"independent": all, "needs snapshot": snapshot, "needs origin": origin, "offline": offline, "plain": plain}
 }
 

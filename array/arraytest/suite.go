@@ -43,6 +43,9 @@ type Fixture struct {
 	// hosts each test costs seconds.
 	LoseAnswersOnly bool
 
+	// Brief tries a few of all orders of deletion, for the same reason.
+	Brief bool
+
 	// Restart restarts the array as a power cut would.
 	Restart func()
 
@@ -62,6 +65,7 @@ type suite struct {
 
 // Run runs the suite. fixture may give the same array each time.
 func Run(t *testing.T, fixture func(t *testing.T) Fixture) {
+	able := fixture(t)
 	all := func(Fixture) bool { return true }
 	sessions := func(f Fixture) bool { return f.Login != nil }
 	data := func(f Fixture) bool { return f.Write != nil }
@@ -91,14 +95,11 @@ func Run(t *testing.T, fixture func(t *testing.T) Fixture) {
 		{"answers lost", func(f Fixture) bool { return f.Lose != nil }, (*suite).answersLost},
 		{"requests lost", func(f Fixture) bool { return f.Lose != nil && !f.LoseAnswersOnly }, (*suite).requestsLost},
 	} {
-		f := Fixture{}
+		if !c.needs(able) {
+			continue
+		}
 		t.Run(c.name, func(t *testing.T) {
-			f = fixture(t)
-			if !c.needs(f) {
-				t.Logf("not for this fixture")
-				return
-			}
-			s := &suite{T: t, Fixture: f, ctx: t.Context()}
+			s := &suite{T: t, Fixture: fixture(t), ctx: t.Context()}
 			caps, err := s.Array.Capabilities(s.ctx)
 			if err != nil {
 				t.Fatal(err)

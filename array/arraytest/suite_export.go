@@ -49,6 +49,31 @@ func (s *suite) export() {
 	_, err = s.Array.Sessions(s.ctx, v.ID)
 	s.fails(array.NotFound, "sessions of what is gone", err)
 	s.refusedGrants()
+	s.mutual()
+}
+
+// mutual: the target proves itself, or says that it cannot.
+func (s *suite) mutual() {
+	v := s.volume()
+	g := s.grant(0, v.ID)
+	g.CHAP.UserIn, g.CHAP.SecretIn = "array1", "othersecret12345"
+	e, err := s.Array.Export(s.ctx, v.ID, g)
+	if !s.caps.MutualCHAP {
+		s.fails(array.Unsupported, "export with mutual CHAP", err)
+		s.exported(v.ID)
+		return
+	}
+	s.ok(err)
+	s.sound(v, g, e)
+	if s.Login != nil {
+		must[func()](s)(s.Login(e))()
+	}
+	g.CHAP.UserIn, g.CHAP.SecretIn = "", "" // and back
+	e = must[array.Export](s)(s.Array.Export(s.ctx, v.ID, g))
+	s.sound(v, g, e)
+	if s.Login != nil {
+		must[func()](s)(s.Login(e))()
+	}
 }
 
 func (s *suite) refusedGrants() {

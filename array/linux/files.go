@@ -42,9 +42,8 @@ const (
 
 const filesLook = `cd "$1" || exit 1
 echo fs $(df -B1 --output=size,avail . | tail -n 1)
-for f in ov-*.img; do
-	[ ! -e "$f" ] || stat -c 'file %n %s %b %B' "$f"
-done
+set -- ov-*.img
+[ ! -e "$1" ] || stat -c 'file %n %s %b %B' "$@" || exit
 for f in ov-*.id; do
 	[ -e "$f" ] || continue
 	IFS= read -r line <"$f"

@@ -57,9 +57,10 @@ type Target interface {
 	// Model is what the array calls itself.
 	Model() string
 
-	// CHAP says what credentials belong to, and Extend how exported volumes
-	// grow.
+	// CHAP says what credentials belong to, Mutual whether a target proves
+	// itself, and Extend how exported volumes grow.
 	CHAP() array.CHAPScope
+	Mutual() bool
 	Extend() array.Extend
 
 	// Export lets the initiator in to the unit, which is there and active.
@@ -157,7 +158,7 @@ func (m *Machine) look(ctx context.Context, o *Op) (*content, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.caps.CHAP = m.target.CHAP()
+	c.caps.CHAP, c.caps.MutualCHAP = m.target.CHAP(), m.target.Mutual()
 	c.caps.Extend = m.target.Extend()
 	c.caps.PageSize = m.opt.PageSize
 	c.stats.Vendor, c.stats.Model = "Linux", m.target.Model()+" on "+c.stats.Model

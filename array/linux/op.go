@@ -187,6 +187,9 @@ func (o *Op) lost(e *array.Error) error {
 	return e
 }
 
+// Lost makes the error of a service on the machine that did not answer.
+func (o *Op) Lost(err error) error { return o.errorf(array.Transient, err) }
+
 // refusals are the kinds of connection errors that another try does not cure,
 // and that too many tries may make worse.
 var refusals = map[command.Kind]bool{

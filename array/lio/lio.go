@@ -109,6 +109,8 @@ func (t *target) Model() string { return "LIO" }
 
 func (t *target) CHAP() array.CHAPScope { return array.CHAPPerInitiator }
 
+func (t *target) Mutual() bool { return true }
+
 // Extend: the size of the logical volume is what initiators are told, with no
 // command (measured on Linux 6.1).
 func (t *target) Extend() array.Extend { return array.ExtendOnline }
