@@ -25,6 +25,9 @@ func (s *Store) Impatient(n int) { s.tries = n }
 
 // Limit bounds the pages of a SQLite file, as a full disk does.
 func (s *Store) Limit(ctx context.Context, pages int) error {
+	if err := s.WithoutCache(); err != nil { // which holds a connection
+		return err
+	}
 	s.db.SetMaxOpenConns(1) // the bound is a connection's
 	_, err := s.db.ExecContext(ctx, fmt.Sprintf("PRAGMA max_page_count = %d", pages))
 	return err
@@ -42,3 +45,16 @@ func (s *Store) BackupWithin(ctx context.Context, path string, pages int) error 
 	_, err = s.backup(ctx, f)
 	return err
 }
+
+// WithoutCache has everything read from the database.
+func (s *Store) WithoutCache() error {
+	err := s.cache.close()
+	s.cache = nil
+	return err
+}
+
+// CacheAtMost bounds the cache.
+func (s *Store) CacheAtMost(n int) { s.cache.most = n }
+
+// Cached counts the volumes in the cache.
+func (s *Store) Cached() int { return len(s.cache.volumes) }

@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 
 	"onevolume"
@@ -133,19 +135,9 @@ func (s *Store) Volumes(ctx context.Context, f onevolume.Filter) ([]onevolume.Vo
 		}
 		w.and("vm_id IN ("+marks(len(args))+")", args...)
 	}
-	query := "SELECT " + volumeColumns + " FROM one_volume" + w.String() + " ORDER BY oid DESC"
-	// An offset alone needs a limit too, in both databases.
-	if f.Limit > 0 || f.Offset > 0 {
-		limit := int64(f.Limit)
-		if limit <= 0 {
-			limit = 1 << 62
-		}
-		query += " LIMIT ? OFFSET ?"
-		w.args = append(w.args, limit, max(f.Offset, 0))
-	}
 	var list []onevolume.Volume
 	err := s.persist(ctx, "listing volumes", func() error {
-		found, err := s.list(ctx, s.db, query, w.args...)
+		found, err := s.filtered(ctx, w, f)
 		list = make([]onevolume.Volume, len(found))
 		for i := range found {
 			list[i] = found[i].Volume
@@ -158,11 +150,29 @@ func (s *Store) Volumes(ctx context.Context, f onevolume.Filter) ([]onevolume.Vo
 	return list, nil
 }
 
+// mostPage is the largest page that may be known, so that none drives all
+// others out.
+const mostPage = cachedVolumes / 4
+
+// filtered reads the volumes of a list, all or a page of it.
+func (s *Store) filtered(ctx context.Context, w where, f onevolume.Filter) ([]row, error) {
+	limit, offset := f.Limit, max(f.Offset, 0)
+	switch {
+	case limit > 0 && limit <= mostPage:
+		return s.page(ctx, w, limit, offset)
+	case limit <= 0 && offset == 0:
+		return s.list(ctx, s.read, "SELECT "+volumeColumns+" FROM one_volume"+w.String()+" ORDER BY oid DESC", w.args...)
+	case limit <= 0:
+		limit = math.MaxInt // an offset alone needs a limit too, in both databases
+	}
+	return s.list(ctx, s.read, w.page(volumeColumns), append(slices.Clone(w.args), limit, offset)...)
+}
+
 // Lookup gives the ids of the volumes with this name that the viewer may USE,
 // the viewer's own first: a name is unique for each owner only.
 func (s *Store) Lookup(ctx context.Context, name string, viewer onevolume.Caller) (ids []onevolume.VolumeID, err error) {
 	err = s.persist(ctx, fmt.Sprintf("looking for volume %q", name), func() error {
-		found, err := s.named(ctx, s.db, name, &viewer)
+		found, err := s.named(ctx, s.read, name, &viewer)
 		ids = nil
 		for _, r := range found {
 			ids = append(ids, r.ID)

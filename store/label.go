@@ -44,7 +44,7 @@ func vmIDs(ctx context.Context, q querier, query string, args ...any) (list []on
 // VolumesIn lists the volumes on record in a VM, by their ids.
 func (s *Store) VolumesIn(ctx context.Context, vm onevolume.VMID) (list []onevolume.Volume, err error) {
 	err = s.persist(ctx, "listing the volumes of a VM", func() error {
-		found, err := s.list(ctx, s.db, "SELECT "+volumeColumns+" FROM one_volume WHERE vm_id = ? ORDER BY oid", int(vm))
+		found, err := s.list(ctx, s.read, "SELECT "+volumeColumns+" FROM one_volume WHERE vm_id = ? ORDER BY oid", int(vm))
 		list = nil
 		for i := range found {
 			list = append(list, found[i].Volume)

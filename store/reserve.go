@@ -36,7 +36,7 @@ func (s *Store) Reserve(ctx context.Context, who onevolume.Caller, r onevolume.R
 	if r.DryRun {
 		var v onevolume.Volume
 		err := s.persist(ctx, doing, func() error {
-			found, err := s.choose(ctx, s.db, who, r, 1)
+			found, err := s.choose(ctx, s.read, who, r, 1)
 			if err != nil {
 				return err
 			}

@@ -62,7 +62,9 @@ func (s *Store) scanVolume(from scanner) (row, error) {
 	if v.Target.Portals, err = onevolume.ParsePortals(portals); err != nil {
 		return r, fmt.Errorf("volume %d: portals in the database: %w", v.ID, err)
 	}
-	if err := json.Unmarshal([]byte(attributes), &v.Attributes); err != nil {
+	if attributes == "{}" {
+		// Most have none.
+	} else if err := json.Unmarshal([]byte(attributes), &v.Attributes); err != nil {
 		return r, fmt.Errorf("volume %d: attributes in the database: %w", v.ID, err)
 	}
 	if len(v.Attributes) == 0 {

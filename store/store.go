@@ -13,6 +13,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -82,6 +83,8 @@ func (o Options) GoString() string { return o.String() }
 // Store is an open inventory. It may be used by many goroutines.
 type Store struct {
 	db    *sql.DB
+	read  *reader // of db
+	cache *cache  // nil where there is none
 	kind  dialect
 	seal  sealer
 	clock func() time.Time
@@ -131,12 +134,18 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.read = &reader{DB: s.db, quick: s.kind.oneWriter}
 	if s.kind.oneWriter {
 		s.turn = make(chan struct{}, 1)
 	}
 	if err := s.prepare(ctx, o.Opening); err != nil {
 		s.db.Close()
 		return nil, err
+	}
+	if o.Driver == SQLite {
+		if s.cache, err = newCache(context.WithoutCancel(ctx), s.db); err != nil {
+			return nil, errors.Join(s.outward("opening "+s.kind.name, err), s.db.Close())
+		}
 	}
 	return s, nil
 }
@@ -167,7 +176,7 @@ func noInventory(name string) error {
 }
 
 // Close ends all connections. The store cannot be used afterwards.
-func (s *Store) Close() error { return s.db.Close() }
+func (s *Store) Close() error { return errors.Join(s.cache.close(), s.db.Close()) }
 
 // Ping says whether the database answers and takes part: a Galera node that
 // lost its cluster is connected but answers nothing, and fails here with the

@@ -108,7 +108,7 @@ func (s *Store) taken(ctx context.Context, tx *sql.Tx, r *row, err error) error 
 func (s *Store) Volume(ctx context.Context, id onevolume.VolumeID) (v onevolume.Volume, err error) {
 	doing := fmt.Sprintf("reading volume %d", id)
 	err = s.persist(ctx, doing, func() error {
-		r, err := s.get(ctx, s.db, id)
+		r, err := s.volume(ctx, id)
 		v = r.Volume
 		return err
 	})
@@ -119,7 +119,7 @@ func (s *Store) Volume(ctx context.Context, id onevolume.VolumeID) (v onevolume.
 func (s *Store) Find(ctx context.Context, iqn onevolume.IQN, lun onevolume.LUN) (v onevolume.Volume, err error) {
 	doing := fmt.Sprintf("looking for %s LUN %d", iqn, lun)
 	err = s.persist(ctx, doing, func() error {
-		found, err := s.list(ctx, s.db, "SELECT "+volumeColumns+" FROM one_volume WHERE iqn = ? AND lun = ?", string(iqn), int(lun))
+		found, err := s.list(ctx, s.read, "SELECT "+volumeColumns+" FROM one_volume WHERE iqn = ? AND lun = ?", string(iqn), int(lun))
 		if err == nil && len(found) == 0 {
 			return onevolume.Errorf(onevolume.NotFound, "IQN %s LUN %d is not registered.", iqn, lun)
 		}

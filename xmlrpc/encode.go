@@ -17,9 +17,16 @@ import (
 // mostly markup, which encoding/xml writes slowly and the protocol then
 // escapes once more. A test holds the two together.
 func answer(document any) (any, error) {
+	size := usual
+	if pool, ok := document.(poolDocument); ok {
+		size *= len(pool.Volumes) + 1
+	}
 	v := reflect.ValueOf(document)
-	return wire.Escaped(encoderOf(v.Type()).element(nil, v, "")), nil
+	return wire.Escaped(encoderOf(v.Type()).element(make([]byte, 0, size), v, "")), nil
 }
+
+// usual is more than the most documents of a volume have, in bytes.
+const usual = 2 << 10
 
 // encoder writes the values of one type of this package's documents. It knows
 // of encoding/xml's tags what those use, and panics on another.
