@@ -307,6 +307,10 @@ func post(t *testing.T, endpoint string, body []byte) []byte {
 	return text
 }
 
+// refuses are the methods that cannot succeed here: a server is not shut down
+// from afar, and there is no storage machine to ask.
+var refuses = map[string]bool{"system.shutdown": true, "one.volume.arraysync": true}
+
 // TestEveryMethodIsCalled: a method that the daemon serves and that calls.txt
 // leaves out is a gap, and so is one that is never refused there.
 func TestEveryMethodIsCalled(t *testing.T) {
@@ -333,7 +337,7 @@ func TestEveryMethodIsCalled(t *testing.T) {
 	}
 	for _, m := range methods {
 		name := m.(string)
-		if !succeeds[name] && name != "system.shutdown" {
+		if !succeeds[name] && !refuses[name] {
 			t.Errorf("no client calls %s with success", name)
 		}
 		if !fails[name] && name != "system.listMethods" {
