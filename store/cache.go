@@ -62,7 +62,7 @@ func newCache(ctx context.Context, db *sql.DB) (*cache, error) {
 
 // version is a number that is another one after every write that anybody
 // commits (SQLite, PRAGMA data_version). ok is false when it cannot be had.
-func (c *cache) version() (n int64, ok bool) {
+func (c *cache) version(ctx context.Context) (n int64, ok bool) {
 	if c == nil {
 		return 0, false
 	}
@@ -70,13 +70,13 @@ func (c *cache) version() (n int64, ok bool) {
 	defer c.asking.Unlock()
 	err := c.conn.Raw(func(raw any) error {
 		var err error
-		n, err = c.askVersion(raw.(driver.Conn))
+		n, err = c.askVersion(ctx, raw.(driver.Conn))
 		return err
 	})
 	return n, err == nil
 }
 
-func (c *cache) askVersion(conn driver.Conn) (n int64, err error) {
+func (c *cache) askVersion(ctx context.Context, conn driver.Conn) (n int64, err error) {
 	if c.asker != conn {
 		s, err := conn.Prepare("PRAGMA data_version")
 		if err != nil {
@@ -85,7 +85,7 @@ func (c *cache) askVersion(conn driver.Conn) (n int64, err error) {
 		c.ask, c.asker = s.(driver.StmtQueryContext), conn
 	}
 	// It waits for nobody.
-	rows, err := c.ask.QueryContext(context.Background(), nil)
+	rows, err := c.ask.QueryContext(context.WithoutCancel(ctx), nil)
 	if err != nil {
 		return 0, err
 	}
@@ -160,7 +160,7 @@ func (c *cache) begins(version int64, key string) (after int, ok bool) {
 
 // volume reads a volume, or knows it.
 func (s *Store) volume(ctx context.Context, id onevolume.VolumeID) (row, error) {
-	version, ok := s.cache.version()
+	version, ok := s.cache.version(ctx)
 	if ok {
 		if r, ok := s.cache.get(version, id); ok {
 			err := s.openSecrets(&r)
@@ -176,13 +176,13 @@ func (s *Store) volume(ctx context.Context, id onevolume.VolumeID) (row, error) 
 
 // page reads so many volumes of a list, the newest first, from an offset on.
 func (s *Store) page(ctx context.Context, w where, limit, offset int) ([]row, error) {
-	if version, ok := s.cache.version(); ok {
+	if version, ok := s.cache.version(ctx); ok {
 		found, err := s.pageAt(ctx, version, w, limit, offset)
 		if err != nil {
 			return nil, err
 		}
 		// Written to meanwhile, it may be a mixture of before and after.
-		if now, ok := s.cache.version(); ok && now == version {
+		if now, ok := s.cache.version(ctx); ok && now == version {
 			return found, nil
 		}
 	}

@@ -35,7 +35,7 @@ func (r *reader) prepared(ctx context.Context, query string) *sql.Stmt {
 	if len(r.kept) >= maxStatements {
 		return nil
 	}
-	s, err := r.PrepareContext(context.WithoutCancel(ctx), query)
+	s, err := r.PrepareContext(context.WithoutCancel(ctx), query) //nolint:sqlclosecheck // it is kept as long as the database is open
 	if err != nil {
 		return nil // running it will say the same
 	}
@@ -49,7 +49,7 @@ func (r *reader) prepared(ctx context.Context, query string) *sql.Stmt {
 // QueryContext is that of sql.DB. Many rows take their time, so it hears when
 // the caller goes.
 func (r *reader) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	if s := r.prepared(ctx, query); s != nil {
+	if s := r.prepared(ctx, query); s != nil { //nolint:sqlclosecheck // likewise
 		return s.QueryContext(ctx, args...)
 	}
 	return r.DB.QueryContext(ctx, query, args...)
@@ -57,7 +57,7 @@ func (r *reader) QueryContext(ctx context.Context, query string, args ...any) (*
 
 // QueryRowContext is that of sql.DB.
 func (r *reader) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	if s := r.prepared(ctx, query); s != nil {
+	if s := r.prepared(ctx, query); s != nil { //nolint:sqlclosecheck // likewise
 		return s.QueryRowContext(context.WithoutCancel(ctx), args...)
 	}
 	return r.DB.QueryRowContext(ctx, query, args...)
