@@ -6,6 +6,11 @@
 // Each volume has a target with one portal group, the volume as LUN 0, and an
 // ACL with CHAP credentials for each initiator that is let in. There is a
 // target only while the volume is exported.
+//
+// It was tested on a machine made of memory, whose answers were recorded with
+// Linux 6.1, LVM 2.03.16 and targetcli 2.1.53. The scripts that change configfs
+// have not run on a real kernel yet; those that read and write files have run
+// in a real shell.
 package lio
 
 import (
