@@ -78,7 +78,7 @@ var references = []reference{
 		{"template", "EXACT = YES, ARRAY, and SIZE_BYTES instead of the MB"}}, "MANAGE on the VM, USE on the volume",
 		theVolume + ", when it is reserved; its OPERATION tells how it goes on", []failure{{"ACTION", "none fits, or the VM or the volume is in another state"}, {"RPC_API", "neither a volume nor a size"}},
 		asAlice, []any{17, 0}},
-	{"one.volume.detach", []param{{"vm", "its id"}, {"volume", "its id"}, {"template", "FORMAT = zero (the default), ext4, xfs or none"}},
+	{"one.volume.detach", []param{{"vm", "its id"}, {"volume", "its id"}, {"template", "FORMAT = zero (the default), ext4, xfs or none; FORCE = YES takes it from a guest that does not let go (Xen)"}},
 		"MANAGE on the VM; a lock of USE keeps from it, one of MANAGE from what wipes", theVolume + ", when the operation has begun", []failure{state, invalid}, asAlice, []any{17, 0, "FORMAT = none"}},
 	{"one.volume.reserve", []param{{"request", "`REQUEST`"}}, admins, "`RESERVATION`, with the CHAP secrets", []failure{{"ACTION", "none fits, or the volume is in another state or held"}, invalid},
 		asRoot, []any{reserveRequest}},
