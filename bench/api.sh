@@ -4,6 +4,6 @@
 # is kept in ~/.cache/onevolume-bench). Needs no lab.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-[ -x bin/onevolumed ] && [ -x bin/onetestd ] || make --no-print-directory build
+make --no-print-directory build
 go build -o bin/load ./bench/load
 exec bin/load "$@"
