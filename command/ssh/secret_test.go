@@ -18,7 +18,7 @@ func TestInputIsInNoArguments(t *testing.T) {
 		// More than a pipe holds, so that the writer is still there.
 		input := command.Secret(secret + strings.Repeat(" x", 1<<17))
 		r := run(t, h, command.Cmd{Name: "spy", Stdin: input, Script: `
-			sleep 5.25 & # what the spy must see
+			sleep 60.25 & # what the spy must see
 			for f in /proc/[0-9]*/cmdline /proc/[0-9]*/environ; do tr '\0' ' ' <"$f"; echo; done 2>/dev/null
 			ls -l /proc/$PPID/fd /proc/self/fd /tmp
 			kill $!
@@ -27,7 +27,7 @@ func TestInputIsInNoArguments(t *testing.T) {
 		if strings.Contains(out, secret) {
 			t.Error("the input is visible to others")
 		}
-		if !strings.Contains(out, "sleep 5.25") || r.Code != 0 {
+		if !strings.Contains(out, "sleep 60.25") || r.Code != 0 {
 			t.Fatalf("the spy saw nothing: %d %q", r.Code, r.Stderr)
 		}
 		if strings.Contains(out, "sh-thd") {
