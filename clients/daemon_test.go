@@ -65,9 +65,10 @@ func startDaemon(t *testing.T, world onetest.World, more string) (endpoint strin
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	serving := make(chan struct{})
+	ready := make(chan struct{})
 	heard := make(chan string, 1)
 	go func() {
+		serving := ready
 		var all strings.Builder
 		for lines := bufio.NewScanner(log); lines.Scan(); {
 			fmt.Fprintln(&all, lines.Text())
@@ -77,8 +78,8 @@ func startDaemon(t *testing.T, world onetest.World, more string) (endpoint strin
 			}
 		}
 		heard <- all.String()
+		close(heard)
 	}()
-	ready := serving
 	t.Cleanup(func() {
 		_ = c.Process.Signal(syscall.SIGTERM)
 		all := <-heard
