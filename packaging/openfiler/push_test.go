@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"onevolume"
@@ -223,12 +224,13 @@ func TestPushCannotReachTheDaemon(t *testing.T) {
 	l.Close()
 	w.configure()
 	fails("does not answer")
-	answer := ""
+	var answer atomic.Value
+	answer.Store("")
 	s := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		conn, _, _ := rw.(http.Hijacker).Hijack()
 		defer conn.Close()
-		fmt.Fprint(conn, answer)
+		fmt.Fprint(conn, answer.Load())
 	}))
 	defer s.Close()
 	w.url = s.URL + "/RPC2"
@@ -244,7 +246,7 @@ func TestPushCannotReachTheDaemon(t *testing.T) {
 		"HTTP/1.0 200 OK\r\n\r\n" + ok("&lt;VOLUME_POOL&gt;"):                             "VOLUME_POOL is not a whole XML document",
 		"HTTP/1.0 200 OK\r\n\r\n" + ok("&lt;VM_POOL/&gt;"):                                "did not answer with a VOLUME_POOL",
 	} {
-		answer = text
+		answer.Store(text)
 		fails(want)
 	}
 	w.url = "gopher://x"
