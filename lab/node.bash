@@ -33,7 +33,7 @@ node_ready() {
         xen_ready
         return
     fi
-    await 60 node_said_or_died "$host" ready || die "$host is not ready after 60 s: see $run/$host.log"
+    await 180 node_said_or_died "$host" ready || die "$host is not ready after 180 s: see $run/$host.log"
     alive "$host" || die "$host died: see $run/$host.log"
     on "$host" 'cat >/run/lab/guest-console' <"$here/guest-console" || die "$host does not take ssh: see $run/$host.log"
 }
