@@ -21,8 +21,8 @@ boot_node() {
     # One core a node: its kernel and its processes hand over to each other at each system call, which takes five
     # times as long across cores.
     # The card keeps its address: else the others would send to the old one for a while after a new boot.
-    spawn "$host" env "LD_PRELOAD=$cache/uml-xstate.so" taskset -c $((($(cat "$run/core") + n - 1) % $(nproc))) "$cache/linux.uml" \
-        "mem=$node_memory" "umid=$host" "uml_dir=$run/uml/" \
+    spawn "$host" taskset -c $((($(cat "$run/core") + n - 1) % $(nproc))) "$cache/linux.uml" \
+        seccomp=auto "mem=$node_memory" "umid=$host" "uml_dir=$run/uml/" \
         rootfstype=hostfs "rootflags=$cache/rootfs" ro init=/lab/node-init con=null con0=null,fd:1 quiet \
         "vec0:transport=tap,ifname=tap$n,depth=128,gro=1,mac=52:54:00:0a:4d:1$n" "lab.host=$host" "lab.ip=10.77.0.1$n"
 }
