@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"html"
+	"io"
 	"net"
 	"net/http"
 	"strconv"
@@ -69,7 +70,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		most = max(most, s.Beyond.Limit())
 	}
 	if r.ContentLength > most {
-		tooLarge(w, r)
+		tooLarge(w, r, false)
 		return
 	}
 	// The deadline of the answer before on this connection.
@@ -89,7 +90,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		readers.Put(in)
 	}()
 	if r.ContentLength > limits.Body {
-		tooLarge(w, r)
+		tooLarge(w, r, s.Beyond != nil)
 		return
 	}
 	start := time.Now()
@@ -102,10 +103,27 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.respond(w, s.serve(context.WithValue(r.Context(), peerKey{}, r.RemoteAddr), call))
 }
 
-// tooLarge refuses a body by its length, without reading it.
-func tooLarge(w http.ResponseWriter, r *http.Request) {
+// tooLarge refuses a body by its length.
+func tooLarge(w http.ResponseWriter, r *http.Request, begun bool) {
 	w.Header().Set("Connection", "close")
 	refuse(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("XML-RPC request too large (%d bytes)", r.ContentLength))
+	if begun || r.Header.Get("Expect") == "" {
+		hearOut(w, r)
+	}
+}
+
+// Bounds of hearOut.
+const (
+	lingerTime  = 2 * time.Second
+	lingerBytes = 16 << 20
+)
+
+// hearOut takes what the client of a refused call still sends, for a while:
+// most clients look for the answer when they have sent everything, and on a
+// connection that was closed before that they find a reset in its place.
+func hearOut(w http.ResponseWriter, r *http.Request) {
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(lingerTime))
+	_, _ = io.CopyN(io.Discard, r.Body, lingerBytes)
 }
 
 // unreadable answers a body that holds no call.
@@ -113,8 +131,8 @@ func (s *Server) unreadable(w http.ResponseWriter, r *http.Request, start time.T
 	if fault, ok := errors.AsType[*Fault](err); ok {
 		s.end(s.begin(r.RemoteAddr, Call{}), start, failed(fault))
 		if fault.Code == FaultTooLarge {
-			// The rest of the body is not waited for.
 			w.Header().Set("Connection", "close")
+			defer hearOut(w, r)
 		}
 		s.respond(w, failed(fault))
 		return

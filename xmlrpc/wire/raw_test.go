@@ -107,6 +107,30 @@ func TestExpect(t *testing.T) {
 	}
 }
 
+// TestHeardOut: who sends all of a call before it reads finds the refusal, not
+// a connection that was reset.
+func TestHeardOut(t *testing.T) {
+	padding := strings.Repeat(" ", 1<<20)
+	for name, c := range map[string]struct{ headers, want string }{
+		"length": {fmt.Sprintf("Content-Length: %d\r\n\r\n", len(version)+12<<20), "413 "},
+		"chunks": {"Transfer-Encoding: chunked\r\n\r\n" + "c00000\r\n", "-509"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn, in := raw(t, onedLike(t))
+			_, err := io.WriteString(conn, "POST /RPC2 HTTP/1.1\r\nHost: x\r\n"+c.headers)
+			for i := 0; i < 12 && err == nil; i++ {
+				_, err = io.WriteString(conn, padding)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if text, open := answered(t, in); !strings.Contains(text, c.want) || open {
+				t.Errorf("open %v, %s", open, text)
+			}
+		})
+	}
+}
+
 // TestCompressed: for who asks, when it is worth it, and for all at once.
 func TestCompressed(t *testing.T) {
 	var s Server
