@@ -50,6 +50,7 @@ var layers = map[string]layer{
 	"hypervisor/all":              {ours: []string{".", "hypervisor", "hypervisor/virsh", "hypervisor/xen"}},
 	"store":                       {ours: []string{"."}, outside: []string{"modernc.org/sqlite", "github.com/go-sql-driver/mysql"}},
 	"opennebula":                  {ours: []string{".", "template", "xmlrpc/wire"}},
+	"opennebula/events":           {outside: []string{"github.com/go-zeromq/zmq4"}},
 	"inventory":                   {ours: []string{".", "template"}},
 	"xmlrpc":                      {ours: []string{".", "template", "xmlrpc/wire"}},
 	"workflow":                    {ours: []string{".", "command", "hypervisor", "iscsi", "saga"}},
@@ -74,7 +75,7 @@ var layers = map[string]layer{
 	"hypervisor/hypervisortest":   {ours: []string{".", "command", "command/commandtest", "hypervisor"}},
 	"openfiler/openfilertest":     {},
 	"store/storetest":             {ours: []string{".", "store"}, outside: []string{"github.com/go-sql-driver/mysql"}},
-	"opennebula/onetest":          {ours: []string{".", "template", "xmlrpc/wire"}, outside: []string{"go.yaml.in/yaml/v3"}},
+	"opennebula/onetest":          {ours: []string{".", "template", "xmlrpc/wire"}, outside: []string{"github.com/go-zeromq/zmq4", "go.yaml.in/yaml/v3"}},
 	"opennebula/onetest/onetestd": {ours: []string{"opennebula/onetest"}},
 }
 

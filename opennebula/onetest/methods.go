@@ -160,10 +160,11 @@ func (o *Oned) vmAction(ctx context.Context, call wire.Call) (any, error) {
 	if !allowed {
 		return nil, refuse(action, "Error performing action %q: This action is not available for state %s", word, stateName(m))
 	}
-	m.State, m.LCMState = next, 0
+	lcm := 0
 	if next == active {
-		m.LCMState = running
+		lcm = running
 	}
+	o.enter(m, next, lcm)
 	return m.ID, nil
 }
 

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-zeromq/zmq4"
+
 	"onevolume/template"
 	"onevolume/xmlrpc/wire"
 )
@@ -30,6 +32,7 @@ type Oned struct {
 	slow  time.Duration
 	drop  int
 	down  bool
+	pub   zmq4.Socket // nil while no events are published
 }
 
 // machine is a VM with what grows while it lives.
@@ -173,20 +176,36 @@ func (o *Oned) SetVM(v VM) { o.lock(func() { o.add(v) }) }
 
 // SetVMState puts a VM in a state; it panics when there is none.
 func (o *Oned) SetVMState(id, state, lcm int) {
-	o.lock(func() { o.vms[id].State, o.vms[id].LCMState = state, lcm })
+	o.lock(func() { o.enter(o.vms[id], state, lcm) })
+}
+
+// enter puts a VM in a state, and says so. One that boots gets a new history
+// record on its host, as oned's does when it comes back from anywhere.
+func (o *Oned) enter(m *machine, state, lcm int) {
+	booted := state == active && lcm == running && m.State != active
+	m.State, m.LCMState = state, lcm
+	if booted && m.Host != "" {
+		o.stay(m, m.Host)
+	}
+	o.tell(m)
+}
+
+// stay begins a new history record.
+func (o *Oned) stay(m *machine, host string) {
+	now := time.Now().Unix()
+	if n := len(m.history); n > 0 {
+		m.history[n-1].end = now
+	}
+	m.Host = host
+	m.history = append(m.history, record{seq: len(m.history), host: o.host(host), start: now})
 }
 
 // MoveVM puts a VM on another host, with a new history record; it panics
 // when there is no such VM or host.
 func (o *Oned) MoveVM(id int, host string) {
 	o.lock(func() {
-		m := o.vms[id]
-		now := time.Now().Unix()
-		if n := len(m.history); n > 0 {
-			m.history[n-1].end = now
-		}
-		m.Host = host
-		m.history = append(m.history, record{seq: len(m.history), host: o.host(host), start: now})
+		o.stay(o.vms[id], host)
+		o.tell(o.vms[id])
 	})
 }
 
