@@ -185,8 +185,20 @@ func TestPermissions(t *testing.T) {
 	if err := stranger.Check(onevolume.Use, v); err == nil || err.Error() != "User [6] : Not authorized to perform USE VOLUME [7]." {
 		t.Errorf("a stranger gets %v", err)
 	}
-	if p := stranger.NewPermissions(); p != 0o600 {
-		t.Errorf("new permissions %o, want 600", p)
+	for name, c := range map[string]struct {
+		who  onevolume.Caller
+		want onevolume.Permissions
+	}{
+		"a stranger":               {stranger, 0o600},
+		"with 027":                 {onevolume.Caller{Owner: onevolume.Owner{UID: 6, GID: 1}, Umask: 0o27}, 0o640},
+		"with 0":                   {onevolume.Caller{Owner: onevolume.Owner{UID: 6, GID: 1}}, 0o666},
+		"oneadmin":                 {onevolume.Caller{Owner: onevolume.Owner{UID: 0, GID: 1}, Groups: []int{1}, Umask: 0o77}, 0o700},
+		"primarily oneadmin's":     {onevolume.Caller{Owner: onevolume.Owner{UID: 9}, Groups: []int{0}, Umask: 0o137}, 0o640},
+		"oneadmin's group as well": {onevolume.Caller{Owner: onevolume.Owner{UID: 9, GID: 1}, Groups: []int{1, 0}, Umask: 0o7}, 0o660},
+	} {
+		if p := c.who.NewPermissions(); p != c.want {
+			t.Errorf("%s: new permissions %o, want %o", name, p, c.want)
+		}
 	}
 }
 

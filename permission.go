@@ -53,7 +53,7 @@ func (p Permissions) String() string {
 type Caller struct {
 	Owner        // the user and their primary group
 	Groups []int // every group that counts, the primary one included
-	Umask  int   // permissions that new objects do not get
+	Umask  int   // permissions that new objects do not get, 0 to 0777
 }
 
 // IsAdmin says whether the caller is oneadmin or in oneadmin's group, to whom
@@ -103,11 +103,13 @@ func (c Caller) CheckRight(r Right, v *Volume) error {
 	return Errorf(Forbidden, "User [%d] : Not authorized to perform %s VOLUME [%d].", c.UID, r, v.ID)
 }
 
-// NewPermissions are those of an object the caller makes: everything for
-// administrators, use and manage for others, less the umask.
+// NewPermissions are those of an object the caller makes: everything for user
+// 0 and for whose primary group is 0, use and manage for others, less the
+// umask. As with oned, being an administrator by a further group is not
+// enough (PoolObjectSQL::set_umask of OpenNebula 7.4).
 func (c Caller) NewPermissions() Permissions {
 	base := 0o666
-	if c.IsAdmin() {
+	if c.UID == 0 || c.GID == 0 {
 		base = 0o777
 	}
 	return Permissions(base &^ c.Umask)

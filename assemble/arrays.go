@@ -12,11 +12,16 @@ import (
 	"onevolume/daemon"
 	"onevolume/inventory"
 	"onevolume/openfiler"
+	"onevolume/opennebula"
 )
 
 // arrays are the storage machines of the configuration, ready to be read. The
 // configuration has been checked, but for what only the domain knows.
 func arrays(c config.Config, service *inventory.Service, log *zap.Logger, name string) (*daemon.Arrays, error) {
+	umask, err := opennebula.ParseUmask(c.DefaultUmask)
+	if err != nil {
+		return nil, fmt.Errorf("default_umask: %w", err)
+	}
 	a := &daemon.Arrays{Log: log, Watched: map[string]daemon.Watched{}}
 	for _, conf := range c.Arrays {
 		array := openfiler.Array{Name: conf.Name, Host: conf.Host, Targets: conf.Targets}
@@ -32,7 +37,7 @@ func arrays(c config.Config, service *inventory.Service, log *zap.Logger, name s
 		hosts.User = conf.Login()
 		a.Watched[conf.Name] = daemon.Watched{Every: conf.Interval(), Syncer: &openfiler.Syncer{
 			Array: array, Hosts: command.LoggedDialer(dialer(hosts), logCommands(log)),
-			Inventory: inventory.Arrays{Service: service, Name: name},
+			Inventory: inventory.Arrays{Service: service, Name: name, Umask: umask},
 		}}
 	}
 	return a, nil

@@ -73,7 +73,7 @@ func TestArrayOfTheConfiguration(t *testing.T) {
 	client := &xmlrpc.Client{Wire: w, Session: "oneadmin:opennebula"}
 	waitFor(t, "three volumes", func() bool {
 		list, err := client.Pool(t.Context(), -2, -1, -1)
-		return err == nil && len(list) == 3 && list[0].Array == "store1"
+		return err == nil && len(list) == 3 && list[0].Array == "store1" && list[0].Permissions == 0o600
 	})
 	array.Unmap(openfilertest.Disk10Line, openfilertest.Disk10Lun)
 	waitFor(t, "ERROR", func() bool {

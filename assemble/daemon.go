@@ -64,7 +64,7 @@ func (d *Daemon) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	one, err := opennebula.NewClient(opennebula.OneConfig{Endpoint: endpoint, TLS: tls})
+	one, err := opennebula.NewClient(opennebula.OneConfig{Endpoint: endpoint, TLS: tls, Umask: d.conf.DefaultUmask})
 	if err != nil {
 		return err
 	}
@@ -85,8 +85,9 @@ func (d *Daemon) connect(ctx context.Context) error {
 	if d.arrays, err = arrays(d.conf, service.Service, d.log, d.loops.Name); err != nil {
 		return err
 	}
-	w := &wire.Server{}
-	api := xmlrpc.Server{Auth: opennebula.NewAuthenticator(one, d.conf.AuthCache), Inventory: service, Operator: d.loops, Health: d.checkups, Arrays: d.arrays, Unaudited: d.logUnaudited}
+	auth := opennebula.NewAuthenticator(one, d.conf.AuthCache)
+	w := &wire.Server{Known: auth.Recall}
+	api := xmlrpc.Server{Auth: auth, Inventory: service, Operator: d.loops, Health: d.checkups, Arrays: d.arrays, Unaudited: d.logUnaudited}
 	api.Register(w)
 	if d.conf.PassThrough {
 		w.Reserved = "one.volume"

@@ -82,8 +82,8 @@ func TestOneEndpoint(t *testing.T) {
 	for _, want := range []string{
 		date + `\[D\]: Req:0001 UID:2 IP:127\.0\.0\.1 one\.volumepool\.info invoked -2, -1, -1$`,
 		date + `\[D\]: Req:0001 UID:2 one\.volumepool\.info result SUCCESS, "<VOLUME_POOL></VOLUM\.\.\."$`,
-		date + `\[D\]: Req:0002 UID:-1 IP:127\.0\.0\.1 one\.system\.version invoked $`,
-		date + `\[D\]: Req:0002 UID:-1 one\.system\.version result PASSED ON, HTTP 200, \d+ bytes$`,
+		date + `\[D\]: Req:0002 UID:2 IP:127\.0\.0\.1 one\.system\.version invoked $`,
+		date + `\[D\]: Req:0002 UID:2 one\.system\.version result PASSED ON, HTTP 200, \d+ bytes$`,
 		date + `\[D\]: Req:0003 UID:2 IP:127\.0\.0\.1 one\.volume\.allocate invoked \*\*\*\*$`,
 		date + `\[E\]: Req:0003 UID:2 one\.volume\.allocate result FAILURE \[one\.volume\.allocate\] `,
 		date + `\[E\]: Req:0004 UID:-1 one\.vm\.info result PASSED ON`,

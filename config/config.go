@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -40,6 +41,9 @@ type Config struct {
 	Log     Log    `yaml:"log"`
 	// AuthCache is how long oned's word on a session is believed.
 	AuthCache time.Duration `yaml:"auth_cache"`
+	// DefaultUmask is DEFAULT_UMASK of oned.conf: the permissions, in octal
+	// digits, that new volumes of users without a UMASK do not get.
+	DefaultUmask string `yaml:"default_umask"`
 	// Shutdown is how long running operations may take to end at SIGTERM;
 	// what has not ended then goes on at the next start.
 	Shutdown   time.Duration `yaml:"shutdown"`
@@ -128,8 +132,9 @@ func Default() Config {
 		Log:         Log{File: "stderr", Level: "info", Format: "text"},
 		Limits: Limits{Connections: 4096, PerAddress: 256, FailedLogins: 10, Window: time.Minute, Trusted: []string{"127.0.0.0/8", "::1"},
 			OnedConnections: 8, OnedRequest: 32},
-		AuthCache: 5 * time.Second,
-		Shutdown:  20 * time.Second,
+		AuthCache:    5 * time.Second,
+		DefaultUmask: "177",
+		Shutdown:     20 * time.Second,
 		Operations: Operations{Lease: 30 * time.Second, Sweep: 10 * time.Second, Checkup: 10 * time.Minute, Labels: 10 * time.Minute, GiveUp: 10 * time.Minute,
 			Unplug: time.Minute, Lock: time.Minute},
 		Hosts: Hosts{Connect: 10 * time.Second, Connections: 8, CoolDown: 15 * time.Second, LibvirtURI: "qemu:///system",
@@ -227,6 +232,9 @@ func (c *Config) check() error {
 	}
 	if c.AuthCache < 0 || c.AuthCache > time.Minute {
 		return fmt.Errorf("auth_cache: %s is not from 0s to 1m", c.AuthCache)
+	}
+	if n, err := strconv.ParseUint(c.DefaultUmask, 8, 32); err != nil || n > 0o777 {
+		return fmt.Errorf("default_umask: %q is not an octal number from 0 to 777", c.DefaultUmask)
 	}
 	return checkArrays(c.Arrays)
 }

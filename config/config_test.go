@@ -80,6 +80,8 @@ func TestBadConfigurationIsNamed(t *testing.T) {
 		"hosts: {connections: 0}":                  "hosts.connections",
 		"hosts: {cool_down: 0s}":                   "hosts.cool_down",
 		"auth_cache: 1h":                           "auth_cache",
+		"default_umask: 189":                       "default_umask",
+		"default_umask: 1777":                      "default_umask",
 		"shutdown: soon":                           "line 1",
 		"listen: [":                                "line",
 		"hosts: {iscsi: {login_timeout: 0s}}":      "hosts.iscsi.login_timeout",

@@ -12,10 +12,11 @@ import (
 type Arrays struct {
 	Service *Service
 	Name    string // of this process, for the audit
+	Umask   int    // of what it registers, as a Caller's
 }
 
 func (a Arrays) admin() onevolume.Caller {
-	return onevolume.Caller{Owner: onevolume.Owner{User: "oneadmin", Group: "oneadmin"}, Groups: []int{0}}
+	return onevolume.Caller{Owner: onevolume.Owner{User: "oneadmin", Group: "oneadmin"}, Groups: []int{0}, Umask: a.Umask}
 }
 
 // ask says in the audit who does what: whoever asked for it, else this

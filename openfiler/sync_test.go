@@ -34,7 +34,7 @@ func TestRegister(t *testing.T) {
 	v := w.volume(1)
 	if v.Target.IQN != prefix+"disk1" || v.Target.LUN != 1 || v.Size != 10770972672 || v.Array != "store1" || v.State != onevolume.Available ||
 		v.Identity != (onevolume.Identity{Serial: "b7RtYq-22Zc-Aw0n"}) || onevolume.JoinPortals(v.Target.Portals) != "10.0.0.5:3260,10.0.1.5:3260" ||
-		v.Target.CHAP != (onevolume.CHAP{User: "cloud", Secret: "correct-horse-1"}) || v.Owner.UID != 0 {
+		v.Target.CHAP != (onevolume.CHAP{User: "cloud", Secret: "correct-horse-1"}) || v.Owner.UID != 0 || v.Permissions != 0o640 {
 		t.Errorf("volume 1 is %+v, CHAP %q", v, v.Target.CHAP.Secret)
 	}
 	if v := w.volume(2); v.Target.CHAP != (onevolume.CHAP{}) || v.Target.IQN != prefix+"disk10" {

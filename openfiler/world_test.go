@@ -52,7 +52,7 @@ func newWorld(t *testing.T) *world {
 	}
 	w.Syncer = &openfiler.Syncer{
 		Array: openfiler.Array{Name: "store1", Host: "filer", Portals: portals, Root: w.array.Dir},
-		Hosts: dialer, Inventory: inventory.Arrays{Service: &inventory.Service{Store: w.db}, Name: "onevolumed@test"},
+		Hosts: dialer, Inventory: inventory.Arrays{Service: &inventory.Service{Store: w.db}, Name: "onevolumed@test", Umask: 0o137},
 	}
 	return w
 }

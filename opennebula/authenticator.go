@@ -96,6 +96,17 @@ func (a *Authenticator) Authenticate(ctx context.Context, session string) (onevo
 	}
 }
 
+// Recall is the id of who was last found to hold the session, for logs: oned
+// is not asked, and its word may be out of date. ok is false when nobody was,
+// lately.
+func (a *Authenticator) Recall(session string) (uid int, ok bool) {
+	k := key(sha256.Sum256([]byte(session)))
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	e, ok := a.known[k]
+	return e.who.UID, ok
+}
+
 func (a *Authenticator) ask(ctx context.Context, k key, q *question, session string) {
 	ctx, cancel := context.WithTimeout(ctx, lookupTime)
 	defer cancel()
@@ -110,6 +121,7 @@ func (a *Authenticator) ask(ctx context.Context, k key, q *question, session str
 		case q.err == nil:
 			put(a.known, known, k, entry{who: q.who, until: time.Now().Add(a.keep)})
 		case onevolume.CodeOf(q.err) == onevolume.Unauthenticated:
+			delete(a.known, k)
 			put(a.unknown, unknown, k, entry{err: q.err, until: time.Now().Add(min(a.keep, keepRefused))})
 		}
 		delete(a.asking, k)

@@ -62,6 +62,34 @@ func TestAnswersAreKept(t *testing.T) {
 	}
 }
 
+// TestRecall: a session is remembered beyond the time for which it counts, but
+// not beyond oned's word that it does not.
+func TestRecall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		good := true
+		a := newAuthenticator(time.Second, func(context.Context, string) (onevolume.Caller, error) {
+			if good {
+				return onevolume.Caller{Owner: onevolume.Owner{UID: 2}}, nil
+			}
+			return onevolume.Caller{}, onevolume.Errorf(onevolume.Unauthenticated, "no")
+		})
+		recall := func(want bool) {
+			t.Helper()
+			if uid, ok := a.Recall("s"); ok != want || ok && uid != 2 {
+				t.Errorf("user %d, %v; want it known: %v", uid, ok, want)
+			}
+		}
+		recall(false)
+		_, _ = a.Authenticate(t.Context(), "s")
+		recall(true)
+		time.Sleep(time.Minute)
+		recall(true)
+		good = false
+		_, _ = a.Authenticate(t.Context(), "s")
+		recall(false)
+	})
+}
+
 // TestWhoGivesUp: one who stops waiting takes the answer from nobody else.
 func TestWhoGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

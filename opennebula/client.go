@@ -5,6 +5,7 @@
 package opennebula
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -24,6 +25,9 @@ type OneConfig struct {
 	Token    string      // user:password or user:token; may be empty for As
 	InFlight int         // calls at once; 4 when zero
 	TLS      *tls.Config // for https; nil for the system's certificates
+	// Umask is of users whose template has no UMASK, as DEFAULT_UMASK of
+	// oned.conf, which only administrators can ask for; DefaultUmask when empty.
+	Umask string
 }
 
 // String keeps the token out of logs.
@@ -37,6 +41,7 @@ func (c OneConfig) GoString() string { return c.String() }
 type Client struct {
 	rpc   *wire.Client
 	token string
+	umask int
 }
 
 // NewClient checks the configuration; it makes no call.
@@ -44,15 +49,21 @@ func NewClient(c OneConfig) (*Client, error) {
 	if c.InFlight == 0 {
 		c.InFlight = inFlight
 	}
+	umask, err := ParseUmask(cmp.Or(c.Umask, DefaultUmask))
+	if err != nil {
+		return nil, err
+	}
 	rpc, err := wire.NewClient(wire.Config{Endpoint: c.Endpoint, InFlight: c.InFlight, TLS: c.TLS})
 	if err != nil {
 		return nil, onevolume.Errorf(onevolume.Invalid, "oned: %w", err).WithHint("%s", findEndpoint)
 	}
-	return &Client{rpc: rpc, token: c.Token}, nil
+	return &Client{rpc: rpc, token: c.Token, umask: umask}, nil
 }
 
 // As is a client with another session. It shares the limit on calls at once.
-func (c *Client) As(session string) *Client { return &Client{rpc: c.rpc, token: session} }
+func (c *Client) As(session string) *Client {
+	return &Client{rpc: c.rpc, token: session, umask: c.umask}
+}
 
 // Version is oned's, such as 7.4.0. oned tells it only to those it knows.
 func (c *Client) Version(ctx context.Context) (string, error) {

@@ -167,6 +167,32 @@ func TestWhoAmI(t *testing.T) {
 	}
 }
 
+// TestUmask: a user's own comes before the default, which is the
+// configuration's; one that is no umask counts as none.
+func TestUmask(t *testing.T) {
+	w := onetest.Small()
+	for i, umask := range []string{"0", "0137", "none", "1777", "-1", " 22 "} {
+		w.Users = append(w.Users, onetest.User{ID: 10 + i, Name: fmt.Sprint("u", i), Password: "x", Groups: []int{1}, Umask: umask})
+	}
+	o := onetest.Start(t, w)
+	for text, def := range map[string]int{"": 0o177, "27": 0o27, "000": 0} {
+		c, err := opennebula.NewClient(opennebula.OneConfig{Endpoint: o.Endpoint, Umask: text})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for session, want := range map[string]int{"alice:alicepw": def, "u0:x": 0, "u1:x": 0o137, "u2:x": def, "u3:x": def, "u4:x": def, "u5:x": 0o22} {
+			if who, err := c.As(session).WhoAmI(t.Context()); err != nil || who.Umask != want {
+				t.Errorf("default %q: %s has umask %o, %v; want %o", text, session, who.Umask, err, want)
+			}
+		}
+	}
+	for _, text := range []string{"8", "1777", "-1", "u=rwx"} {
+		if _, err := opennebula.NewClient(opennebula.OneConfig{Endpoint: o.Endpoint, Umask: text}); onevolume.CodeOf(err) != onevolume.Invalid {
+			t.Errorf("umask %q: %v", text, err)
+		}
+	}
+}
+
 // TestSecretsAreDropped: what oned tells of passwords and tokens stays
 // neither in a user nor in an error.
 func TestSecretsAreDropped(t *testing.T) {

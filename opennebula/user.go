@@ -80,11 +80,24 @@ func (c *Client) GroupInfo(ctx context.Context, id int) (*Group, error) {
 	return &g, nil
 }
 
-// defaultUmask is DEFAULT_UMASK of oned.conf as it is shipped.
-const defaultUmask = 0o177
+// DefaultUmask is DEFAULT_UMASK of oned.conf as it is shipped.
+const DefaultUmask = "177"
+
+// ParseUmask reads a umask: permissions that new objects do not get, in octal
+// digits.
+func ParseUmask(text string) (int, error) {
+	n, err := strconv.ParseUint(text, 8, 32)
+	if err != nil || n > 0o777 {
+		return 0, onevolume.Errorf(onevolume.Invalid, "umask %q: it must be an octal number from 0 to 777", text)
+	}
+	return int(n), nil
+}
 
 // WhoAmI says whose session the client has, with the groups and the umask
-// that count. Code Unauthenticated when oned does not know it.
+// that count. As with oned, the umask is UMASK of the user's template, else
+// the default; so is it when UMASK cannot be read, which oned takes for 0 and
+// so opens to all what the user makes. Code Unauthenticated when oned does not
+// know the session.
 func (c *Client) WhoAmI(ctx context.Context) (onevolume.Caller, error) {
 	var group *Group
 	var groupErr error
@@ -104,10 +117,10 @@ func (c *Client) WhoAmI(ctx context.Context) (onevolume.Caller, error) {
 	who := onevolume.Caller{
 		Owner:  onevolume.Owner{UID: user.ID, GID: group.ID, User: user.Name, Group: group.Name},
 		Groups: user.effective(c.token, group.ID),
-		Umask:  defaultUmask,
+		Umask:  c.umask,
 	}
-	if n, err := strconv.ParseInt(user.Umask, 8, 32); err == nil && n >= 0 && n <= 0o777 {
-		who.Umask = int(n)
+	if n, err := ParseUmask(strings.TrimSpace(user.Umask)); err == nil {
+		who.Umask = n
 	}
 	return who, nil
 }

@@ -188,3 +188,42 @@ func TestGzip(t *testing.T) {
 		t.Errorf("%d bytes, compressed: %v", len(got), resp.Uncompressed)
 	}
 }
+
+// TestUserOfRecords: the records of calls that are passed on name whom this
+// server knows already, but for a session that oned refuses; oned is asked
+// nothing for it.
+func TestUserOfRecords(t *testing.T) {
+	oned := onetest.Start(t, onetest.Small())
+	s, url := front(t, Config{Endpoint: oned.Endpoint})
+	s.Known = func(session string) (int, bool) {
+		user, ok := map[string]int{admin: 0, "alice:changed": 2, "": 9}[session]
+		return user, ok
+	}
+	var mu sync.Mutex
+	var begun, ended []string
+	note := func(list *[]string) func(wire.Record) {
+		return func(r wire.Record) {
+			mu.Lock()
+			defer mu.Unlock()
+			if r.Method == "one.vm.info" {
+				*list = append(*list, fmt.Sprint(r.User))
+			}
+		}
+	}
+	s.Invoked, s.Log = note(&begun), note(&ended)
+	for _, session := range []any{admin, "alice:alicepw", "alice:changed", "", 7} {
+		_, _ = ask(t, url, "one.vm.info", session, 0)
+		_, _ = ask(t, url, "system.multicall", []any{part("one.vm.info", session, 0), part("one.volume.info", admin, 7)})
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if got, want := fmt.Sprint(begun), "[0 0 -1 -1 2 2 -1 -1 -1 -1]"; got != want {
+		t.Errorf("at the beginning users %s, want %s", got, want)
+	}
+	if got, want := fmt.Sprint(ended), "[0 0 -1 -1 -1 -1 -1 -1 -1 -1]"; got != want {
+		t.Errorf("at the end users %s, want %s", got, want)
+	}
+	if n := oned.Calls("one.user.info"); n != 0 {
+		t.Errorf("oned was asked %d times who calls", n)
+	}
+}

@@ -67,6 +67,7 @@ func (s *Server) foreign(method string) bool {
 // pass answers a call of a method of Beyond's. in is the body with its head.
 func (s *Server) pass(w http.ResponseWriter, r *http.Request, in io.Reader, h Head) {
 	rec := s.begin(r.RemoteAddr, Call{Method: h.Method})
+	s.recall(rec, h.Session)
 	start := time.Now()
 	done, err := s.try(r.RemoteAddr, h.Session)
 	if err != nil {
@@ -81,12 +82,23 @@ func (s *Server) pass(w http.ResponseWriter, r *http.Request, in io.Reader, h He
 		done(passed.Verdict)
 		rec.Status, rec.Bytes = passed.Status, passed.Bytes
 		if passed.Verdict == Refused {
-			rec.Result = codeAuth
+			rec.Result, rec.User = codeAuth, nobody
 		}
 		s.end(rec, start, answer{code: rec.Result})
 	}()
 	r.Body = &headed{Reader: in, Closer: r.Body}
 	passed = s.Beyond.Pass(w, r, h)
+}
+
+// recall puts into the record of a call that Beyond will authenticate whose it
+// is, as far as that is remembered here.
+func (s *Server) recall(rec *Record, session string) {
+	if s.Known == nil || session == "" {
+		return
+	}
+	if user, ok := s.Known(session); ok {
+		rec.User = user
+	}
 }
 
 // headed is a body whose head was looked at.
@@ -113,6 +125,7 @@ func (s *Server) askAll(ctx context.Context, calls []Call) []answer {
 	var list []any
 	for i, call := range calls {
 		records[i] = s.begin(Peer(ctx), call)
+		s.recall(records[i], call.Session())
 		done, err := s.try(Peer(ctx), call.Session())
 		if err != nil {
 			answers[i] = s.failure(call.Method, authFailed+" "+err.Error(), codeAuth, noObject)
@@ -139,6 +152,9 @@ func (s *Server) askAll(ctx context.Context, calls []Call) []answer {
 			var verdict Verdict
 			answers[i], verdict = partOf(got[0])
 			got = got[1:]
+			if verdict == Refused {
+				records[i].User = nobody
+			}
 			done(verdict)
 		}
 		s.end(records[i], start, answers[i])

@@ -35,6 +35,10 @@ type Server struct {
 	// User is the id of who Authenticate found, for the records.
 	User func(ctx context.Context) int
 
+	// Known, when set, is the id of who was last found to hold a session, and
+	// false when nobody remembers: for the records of calls that are passed on.
+	Known func(session string) (user int, ok bool)
+
 	// Guard, when set, is asked before each Authenticate.
 	Guard Guard
 
@@ -89,6 +93,9 @@ func (s *Server) failure(method, message string, code, objectID int) answer {
 	return answer{value: Failure("["+method+"] "+message, code, objectID), code: code}
 }
 
+// nobody is the user of a record whose caller is not known, as in oned's log.
+const nobody = -1
+
 type peerKey struct{}
 
 // Peer is the address and port from which the call came that a method or
@@ -111,7 +118,7 @@ func (s *Server) serve(ctx context.Context, call Call) answer {
 
 // begin opens the record of a call.
 func (s *Server) begin(peer string, call Call) *Record {
-	return &Record{ID: s.calls.Add(1), Method: call.Method, Peer: peer, User: -1, params: call.Params}
+	return &Record{ID: s.calls.Add(1), Method: call.Method, Peer: peer, User: nobody, params: call.Params}
 }
 
 func (s *Server) invoked(rec *Record) {
