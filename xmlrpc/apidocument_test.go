@@ -228,7 +228,7 @@ The checks come in oned's order: the method's name, the session, the number and 
 | ALLOCATE | 16384 | the volume cannot be made so |
 | LOCKED | 32768 | the operation is somebody else's now |
 
-**Rights** are those of the owner, the group and others, any of which is enough; administrators (oneadmin and oneadmin's group) have all. A session for one group alone has that group's. A **lock** keeps from what needs its right or a higher one, administrators too: level 1 from USE, MANAGE and ADMIN, 2 from MANAGE and ADMIN, 3 from ADMIN.
+**Rights** are those of the owner, the group and others, any of which is enough; administrators (oneadmin and oneadmin's group) have all. ACL rules of OpenNebula do not count for volumes: none can name them, and one about images or datastores says nothing of them; those about VMs do for attach and detach. A new volume permits what its maker's umask leaves of 777 (of 666, when the maker is neither user 0 nor primarily in group 0): UMASK of the user's template, else ` + "`default_umask`" + ` of the daemon's configuration. A session for one group alone has that group's. A **lock** keeps from what needs its right or a higher one, administrators too: level 1 from USE, MANAGE and ADMIN, 2 from MANAGE and ADMIN, 3 from ADMIN.
 
 **States** (` + "`STATE` and `STATUS`" + `): ` + strings.Join(states, ", ") + `. ` + "`DISABLED`" + ` is 1 for a volume that is kept from being attached.
 
