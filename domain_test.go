@@ -129,7 +129,8 @@ func TestStateTable(t *testing.T) {
 			}
 			was := s
 			s = rapid.SampledFrom(next).Draw(t, "next")
-			if s == onevolume.Available && was != onevolume.Attaching && was != onevolume.Wiping {
+			// CHANGING goes back to what it was, which its operation keeps.
+			if s == onevolume.Available && was != onevolume.Attaching && was != onevolume.Wiping && was != onevolume.Changing {
 				t.Fatalf("%s became AVAILABLE without being wiped", was)
 			}
 			if s == onevolume.Attached && was != onevolume.Attaching && was != onevolume.Detaching {

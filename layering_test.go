@@ -38,6 +38,7 @@ var layers = map[string]layer{
 	"array/lio":                   {ours: []string{".", "array", "array/linux", "command"}},
 	"array/tgt":                   {ours: []string{".", "array", "array/linux", "command"}},
 	"array/arraytest":             {ours: []string{".", "array", "command"}},
+	"provision":                   {ours: []string{".", "array", "saga"}},
 	"array/linux/linuxtest":       {ours: []string{"array/linux", "command", "command/commandtest"}},
 	"iscsi":                       {ours: []string{".", "command"}},
 	"packaging/openfiler":         {},

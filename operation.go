@@ -16,7 +16,24 @@ const (
 	// Replug puts an attached volume's disk into its VM again, where the
 	// host or the domain has lost it. Its steps are Attach's.
 	Replug Kind = "replug"
+	// What an array does to a volume of its own; see Task.
+	Create         Kind = "create"
+	Delete         Kind = "delete"
+	Resize         Kind = "resize"
+	SnapshotCreate Kind = "snapshot-create"
+	SnapshotDelete Kind = "snapshot-delete"
+	SnapshotRevert Kind = "snapshot-revert"
 )
+
+// OnArray says whether an operation of this kind is an array's work, which is
+// done on no host and has a Task.
+func (k Kind) OnArray() bool {
+	switch k {
+	case Create, Delete, Resize, SnapshotCreate, SnapshotDelete, SnapshotRevert:
+		return true
+	}
+	return false
+}
 
 // Way is which way an operation is carried on by whoever takes it over.
 type Way string
@@ -62,6 +79,7 @@ type Operation struct {
 	Started time.Time
 	Ended   time.Time // zero while RUNNING
 	Error   string
+	Task    *Task // of a kind that is OnArray, else nil
 }
 
 // Ref names one owner's hold on an operation.
@@ -115,6 +133,7 @@ type Request struct {
 	Owner  string        // as Operation.Owner
 	Lease  time.Duration // how long without a word before another may take over
 	DryRun bool          // choose and check, but reserve nothing
+	Task   *Task         // of a kind that is OnArray
 }
 
 // Event is what a journal entry says of a step.

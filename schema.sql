@@ -63,6 +63,8 @@ CREATE TABLE one_volume (
     lock_time  BIGINT  NOT NULL DEFAULT 0,
     -- 1: an administrator keeps it from being attached.
     disabled   INTEGER NOT NULL DEFAULT 0,
+    -- Our UUID of a volume that we made on its array; empty for others.
+    array_id   VARCHAR(36) NOT NULL DEFAULT '',
 
     UNIQUE (iqn, lun),
     UNIQUE (uid, name)
@@ -75,6 +77,7 @@ CREATE INDEX one_volume_by_name ON one_volume (name);
 -- What a user or a group owns is added up from these alone.
 CREATE INDEX one_volume_by_owner ON one_volume (uid, size);
 CREATE INDEX one_volume_by_group ON one_volume (gid, size);
+CREATE INDEX one_volume_by_array ON one_volume (array_name, array_id);
 
 CREATE TABLE one_volume_operation (
     oid    INTEGER     NOT NULL PRIMARY KEY,
@@ -116,7 +119,9 @@ CREATE TABLE one_volume_operation (
     -- How many entries the journal has; what gives each its number.
     journal    INTEGER      NOT NULL,
     -- Which way an administrator had it carried on: forward, back or neither.
-    way        VARCHAR(8)   NOT NULL DEFAULT ''
+    way        VARCHAR(8)   NOT NULL DEFAULT '',
+    -- What an array is to do, as JSON; empty for work on hosts.
+    task       VARCHAR(4096) NOT NULL DEFAULT ''
 );
 
 CREATE INDEX one_volume_operation_by_lease ON one_volume_operation (status, lease);
@@ -191,9 +196,25 @@ CREATE TABLE one_volume_label (
     vm_id INTEGER NOT NULL PRIMARY KEY
 );
 
+-- Snapshots of volumes, kept by their arrays under our UUIDs.
+CREATE TABLE one_volume_snapshot (
+    oid      INTEGER      NOT NULL PRIMARY KEY,
+    volume   INTEGER      NOT NULL,
+    name     VARCHAR(128) NOT NULL,
+    array_id VARCHAR(36)  NOT NULL,
+    size     BIGINT       NOT NULL,
+    uid      INTEGER      NOT NULL,
+    gid      INTEGER      NOT NULL,
+    uname    VARCHAR(128) NOT NULL,
+    gname    VARCHAR(128) NOT NULL,
+    regtime  BIGINT       NOT NULL,
+    UNIQUE (volume, name)
+);
+
 -- The next id of each table. An id is never used again. The schema's version
 -- comes last: a database without it is not finished.
 INSERT INTO one_volume_control (name, value, detail) VALUES ('volume', 0, '');
 INSERT INTO one_volume_control (name, value, detail) VALUES ('operation', 1, '');
 INSERT INTO one_volume_control (name, value, detail) VALUES ('audit', 1, '');
-INSERT INTO one_volume_control (name, value, detail) VALUES ('schema', 3, '');
+INSERT INTO one_volume_control (name, value, detail) VALUES ('snapshot', 0, '');
+INSERT INTO one_volume_control (name, value, detail) VALUES ('schema', 4, '');

@@ -15,24 +15,26 @@ const (
 	Detaching State = "DETACHING" // an operation takes it out of a VM
 	Wiping    State = "WIPING"    // out of the VM; being overwritten
 	Failed    State = "ERROR"     // neither done nor undone: the reason says what to do
+	Changing  State = "CHANGING"  // in no VM; its array makes, changes or deletes it
 )
 
 // transitions lists, for each state, the states that may follow. What is not
 // listed is refused wherever a volume's state is written, but by a Recovery,
 // which is an administrator's word.
 var transitions = map[State][]State{
-	Available: {Attaching, Failed},
-	Retained:  {Attaching, Failed},
+	Available: {Attaching, Changing, Failed},
+	Retained:  {Attaching, Changing, Failed},
 	Attaching: {Attached, Available, Retained, Failed},
 	Attached:  {Detaching, Attaching, Failed},
 	Detaching: {Attached, Wiping, Retained, Failed},
 	Wiping:    {Available, Failed},
-	Failed:    {Detaching, Attaching, Wiping},
+	Failed:    {Detaching, Attaching, Wiping, Changing},
+	Changing:  {Available, Retained, Failed},
 }
 
 // States lists every state in the order of a volume's life.
 func States() []State {
-	return []State{Available, Retained, Attaching, Attached, Detaching, Wiping, Failed}
+	return []State{Available, Retained, Attaching, Attached, Detaching, Wiping, Failed, Changing}
 }
 
 // Number is the state's place in States, as STATE of a volume's document and
@@ -57,7 +59,9 @@ func (s State) CanBecome(next State) bool {
 func (s State) Free() bool { return s == Available || s == Retained }
 
 // Moving says whether an operation owns a volume in this state.
-func (s State) Moving() bool { return s == Attaching || s == Detaching || s == Wiping }
+func (s State) Moving() bool { 
+	return s == Attaching || s == Detaching || s == Wiping || s == Changing
+}
 
 // Short is the state in at most four letters, for tables, in the words that
 // OpenNebula's tools colour.
@@ -77,6 +81,8 @@ func (s State) Short() string {
 		return "wipe"
 	case Failed:
 		return "err"
+	case Changing:
+		return "chng"
 	}
 	return "?"
 }

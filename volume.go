@@ -24,6 +24,9 @@ type Volume struct {
 	Size     Size
 	Identity Identity
 	Array    string // the storage machine's name in the inventory, or ""
+	// ArrayID is our own UUID of a volume that we made on its array; empty
+	// for one that was registered.
+	ArrayID string
 
 	State  State
 	Reason string // why the state is ERROR, or what the last operation failed of

@@ -60,6 +60,11 @@ type Array interface {
 // Exporter lets hosts in to volumes. Each volume has a target of its own,
 // with the volume's ID in its IQN, so that no name is ever used again.
 type Exporter interface {
+	// Target is how the volume will be reached by whoever is let in, without
+	// credentials. It asks nobody, and does not say that there is such a
+	// volume: a target's name follows from the ID.
+	Target(id ID) onevolume.Target
+
 	// Export lets the initiator in to the volume, besides those that are let
 	// in already, and says how it gets there. When it returns, the export
 	// survives a restart of the array. The same initiator again replaces its
@@ -116,6 +121,15 @@ type Snapshotter interface {
 	// reads as zeroes behind it. Kinds: NotFound (no such snapshot), Invalid
 	// (smaller than the snapshot), and as for Create.
 	FromSnapshot(ctx context.Context, r Request, snapshot ID) (Volume, error)
+}
+
+// Reverter is a Snapshotter that brings a volume back to a snapshot.
+type Reverter interface {
+	// Revert makes what is on the volume what was on it at the snapshot, which
+	// stays, as do all others; the volume's size becomes what it was then. It
+	// may be repeated. Nobody may be logged in. Kinds: NotFound (no such
+	// volume, or no such snapshot of it), Busy, NoSpace.
+	Revert(ctx context.Context, volume, snapshot ID) (Volume, error)
 }
 
 // Cloner is an Array that copies a volume at once. Clone gives Unsupported

@@ -34,6 +34,9 @@ func (s *Store) Finish(ctx context.Context, ref onevolume.OperationRef, e onevol
 		if err := o.held(ref); err != nil {
 			return err
 		}
+		if o.Kind.OnArray() {
+			return badEnding(ref, e, "it is an array's work")
+		}
 		if why := o.misfit(e); why != "" {
 			return badEnding(ref, e, why)
 		}

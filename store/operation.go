@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -16,7 +17,7 @@ import (
 const operationColumns = "oid, kind, volume, " +
 	"vm_id, vm_name, vm_host, vm_hypervisor, vm_deploy_id, vm_uid, vm_gid, vm_uname, vm_gname, vm_running, " +
 	"leaving, status, prior, by_uid, by_gid, by_uname, by_gname, " +
-	"owner, generation, lease, term, started, ended, error, journal, way"
+	"owner, generation, lease, term, started, ended, error, journal, way, task"
 
 // operation is an onevolume.Operation with what only the database knows.
 type operation struct {
@@ -27,25 +28,39 @@ type operation struct {
 func scanOperation(from scanner) (*operation, error) {
 	var o operation
 	var lease, term, started, ended int64
+	var task string
 	err := from.Scan(&o.ID, &o.Kind, &o.Volume,
 		&o.VM.ID, &o.VM.Name, &o.VM.Host, &o.VM.Hypervisor, &o.VM.DeployID,
 		&o.VM.Owner.UID, &o.VM.Owner.GID, &o.VM.Owner.User, &o.VM.Owner.Group, &o.VM.Running,
 		&o.Leave, &o.Status, &o.Prior, &o.By.UID, &o.By.GID, &o.By.User, &o.By.Group,
-		&o.Owner, &o.Generation, &lease, &term, &started, &ended, &o.Error, &o.journal, &o.Way)
+		&o.Owner, &o.Generation, &lease, &term, &started, &ended, &o.Error, &o.journal, &o.Way, &task)
 	o.Lease, o.Started, o.Ended = fromMillis(lease), fromMillis(started), fromMillis(ended)
 	o.Term = time.Duration(term) * time.Millisecond
+	if err == nil && task != "" {
+		if err = json.Unmarshal([]byte(task), &o.Task); err != nil {
+			err = fmt.Errorf("operation %d: its task in the database: %w", o.ID, err)
+		}
+	}
 	return &o, err
 }
 
 // open writes a new RUNNING operation.
 func (o *operation) open(ctx context.Context, tx *sql.Tx) error {
+	task := ""
+	if o.Task != nil {
+		text, err := json.Marshal(o.Task)
+		if err != nil {
+			return fmt.Errorf("the task of operation %d: %w", o.ID, err)
+		}
+		task = string(text)
+	}
 	_, err := tx.ExecContext(ctx,
-		"INSERT INTO one_volume_operation ("+operationColumns+", running_volume) VALUES ("+marks(30)+")",
+		"INSERT INTO one_volume_operation ("+operationColumns+", running_volume) VALUES ("+marks(31)+")",
 		o.ID, string(o.Kind), int(o.Volume),
 		int(o.VM.ID), o.VM.Name, o.VM.Host, o.VM.Hypervisor, o.VM.DeployID,
 		o.VM.Owner.UID, o.VM.Owner.GID, o.VM.Owner.User, o.VM.Owner.Group, o.VM.Running,
 		string(o.Leave), string(o.Status), string(o.Prior), o.By.UID, o.By.GID, o.By.User, o.By.Group,
-		o.Owner, o.Generation, millis(o.Lease), o.Term.Milliseconds(), millis(o.Started), millis(o.Ended), o.Error, o.journal, string(o.Way),
+		o.Owner, o.Generation, millis(o.Lease), o.Term.Milliseconds(), millis(o.Started), millis(o.Ended), o.Error, o.journal, string(o.Way), task,
 		int(o.Volume))
 	if troubleOf(err) == duplicate {
 		return errLost // another operation took the volume in between

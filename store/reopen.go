@@ -85,7 +85,12 @@ func (s *Store) reopenable(ctx context.Context, tx *sql.Tx, o *operation, way on
 // reopen writes what Reopen promises.
 func (s *Store) reopen(ctx context.Context, tx *sql.Tx, o *operation, r *row, way onevolume.Way, owner string, lease time.Duration) error {
 	next := onevolume.Attaching
-	if o.Kind == onevolume.Detach {
+	switch {
+	case o.Kind.OnArray() && o.Prior == onevolume.Attached:
+		r.State, next = onevolume.Attached, onevolume.Attached // the guest has had it all the time
+	case o.Kind.OnArray():
+		next = onevolume.Changing
+	case o.Kind == onevolume.Detach:
 		next = onevolume.Detaching
 		gone, err := letGo(ctx, tx, o.ID)
 		if err != nil {

@@ -274,7 +274,7 @@ func (s *Store) parkRestored(ctx context.Context, tx *sql.Tx, r *Restored, made 
 		}
 	}
 	// A volume that moves without an operation would do so for ever.
-	_, err = tx.ExecContext(ctx, "UPDATE one_volume SET status = ?, reason = ? WHERE status IN (?, ?, ?)", string(onevolume.Failed),
-		"the backup had no running operation for it", string(onevolume.Attaching), string(onevolume.Detaching), string(onevolume.Wiping))
+	_, err = tx.ExecContext(ctx, "UPDATE one_volume SET status = ?, reason = ? WHERE status IN (?, ?, ?, ?)", string(onevolume.Failed),
+		"the backup had no running operation for it", string(onevolume.Attaching), string(onevolume.Detaching), string(onevolume.Wiping), string(onevolume.Changing))
 	return err
 }

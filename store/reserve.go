@@ -196,7 +196,7 @@ func (s *Store) begin(ctx context.Context, tx *sql.Tx, who onevolume.Caller, r o
 	}
 	now := s.now()
 	o := &operation{Operation: onevolume.Operation{
-		ID: id, Kind: r.Kind, Volume: v.ID, VM: r.VM, Leave: r.Leave, Status: onevolume.Running, Prior: prior,
+		ID: id, Kind: r.Kind, Volume: v.ID, VM: r.VM, Leave: r.Leave, Task: r.Task, Status: onevolume.Running, Prior: prior,
 		By: who.Owner, Owner: r.Owner, Generation: 1, Started: now,
 		Lease: now.Add(r.Lease).Truncate(time.Millisecond), Term: r.Lease,
 	}}

@@ -20,7 +20,7 @@ const volumeColumns = "oid, name, home_name, " +
 	"iqn, lun, portals, chap_user, chap_secret, chap_user_in, chap_secret_in, " +
 	"size, unit_serial, wwid, array_name, status, reason, " +
 	"uid, gid, uname, gname, home_uid, home_gid, home_uname, home_gname, permissions, " +
-	"lock_level, lock_uid, lock_time, disabled, " +
+	"lock_level, lock_uid, lock_time, disabled, array_id, " +
 	"vm_id, host, device, source, serial, attributes, operation, regtime, modtime, version"
 
 // row is a volume with what only the database knows of it.
@@ -48,7 +48,7 @@ func (s *Store) scanVolume(from scanner) (row, error) {
 		&v.Size, &v.Identity.Serial, &v.Identity.WWID, &v.Array, &v.State, &v.Reason,
 		&v.Owner.UID, &v.Owner.GID, &v.Owner.User, &v.Owner.Group,
 		&v.Home.UID, &v.Home.GID, &v.Home.User, &v.Home.Group, &v.Permissions,
-		&v.Lock.Level, &v.Lock.UID, &locked, &v.Disabled,
+		&v.Lock.Level, &v.Lock.UID, &locked, &v.Disabled, &v.ArrayID,
 		&v.Attachment.VM, &v.Attachment.Host, &v.Attachment.Device, &v.Attachment.Source, &v.Attachment.Serial,
 		&attributes, &v.Operation, &registered, &modified, &v.Version)
 	if err != nil {
@@ -116,7 +116,7 @@ func (s *Store) values(r *row) ([]any, error) {
 		int64(v.Size), v.Identity.Serial, v.Identity.WWID, v.Array, string(v.State), v.Reason,
 		v.Owner.UID, v.Owner.GID, v.Owner.User, v.Owner.Group,
 		v.Home.UID, v.Home.GID, v.Home.User, v.Home.Group, int(v.Permissions),
-		int(lock.Level), lock.UID, millis(lock.Time), disabled,
+		int(lock.Level), lock.UID, millis(lock.Time), disabled, v.ArrayID,
 		int(v.Attachment.VM), v.Attachment.Host, v.Attachment.Device, v.Attachment.Source, v.Attachment.Serial,
 		attributes, v.Operation, millis(v.Registered), millis(v.Modified), v.Version}, nil
 }

@@ -75,7 +75,7 @@ func check(v *onevolume.Volume) error {
 		return bad("permissions %o are no nine bits", int(v.Permissions))
 	case v.State.Free() && v.Attachment.VM != onevolume.NoVM:
 		return bad("%s and in VM %d contradict each other", v.State, v.Attachment.VM)
-	case (v.State.Moving() || v.State == onevolume.Attached) && v.Attachment.VM < 0:
+	case (v.State.Moving() && v.State != onevolume.Changing || v.State == onevolume.Attached) && v.Attachment.VM < 0:
 		return bad("%s without a VM", v.State)
 	}
 	return nil
@@ -257,6 +257,8 @@ func (s *Store) delete(ctx context.Context, id onevolume.VolumeID, may func(*one
 		case r.Attachment.VM != onevolume.NoVM:
 			return onevolume.Errorf(onevolume.Action, "Volume %d is %s: it is attached to VM %d.", id, r.State, r.Attachment.VM).
 				WithHint("detach it first")
+		case r.ArrayID != "":
+			return onevolume.Errorf(onevolume.Action, "Volume %d was made on array %s: it is deleted there too, by a task.", id, r.Array)
 		case !r.State.Free() && r.State != onevolume.Failed:
 			return onevolume.Errorf(onevolume.Action, "Volume %d is %s.", id, r.State)
 		}

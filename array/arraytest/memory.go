@@ -46,6 +46,7 @@ var (
 	_ array.Extender    = (*Memory)(nil)
 	_ array.Snapshotter = (*Memory)(nil)
 	_ array.Cloner      = (*Memory)(nil)
+	_ array.Reverter    = (*Memory)(nil)
 )
 
 // NewMemory makes an array with that many bytes of space, all of which may be
@@ -413,6 +414,27 @@ func (m *Memory) Snapshot(ctx context.Context, id, volume array.ID) (s array.Sna
 		return nil
 	})
 	return s, err
+}
+
+// Revert as in array.Reverter.
+func (m *Memory) Revert(ctx context.Context, volume, snapshot array.ID) (v array.Volume, err error) {
+	err = m.request(ctx, func() error {
+		t, err := m.volume(volume)
+		if err != nil {
+			return err
+		}
+		s := m.get(snapshot, true)
+		if s == nil || s.of != volume {
+			return array.Errorf(array.NotFound, "there is no snapshot %s of volume %s on the array", snapshot, volume)
+		}
+		if len(t.sessions) > 0 {
+			return array.InUse("volume "+string(volume), array.Holders{Sessions: slices.Sorted(maps.Keys(t.sessions))})
+		}
+		t.size, t.data = s.size, bytes.Clone(s.data)
+		v = t.volume()
+		return nil
+	})
+	return v, err
 }
 
 func (t *thing) snapshot() array.Snapshot {

@@ -22,6 +22,9 @@ func (t *thing) target() onevolume.Target {
 	}
 }
 
+// Target as in array.Exporter.
+func (m *Memory) Target(id array.ID) onevolume.Target { return (&thing{name: id.Name()}).target() }
+
 func (t *thing) export(initiator onevolume.IQN) array.Export {
 	return array.Export{Initiator: initiator, Target: t.target(), Identity: onevolume.Identity{Serial: string(t.id)}}
 }

@@ -34,6 +34,35 @@ func (s *suite) copier() copier {
 	return c
 }
 
+// revert: what was there is there again, as often as one likes, and other
+// snapshots stay what they are.
+func (s *suite) revert(back array.Reverter, shots array.Snapshotter) {
+	v := s.volume()
+	first, second := s.id(), s.id()
+	s.Write(v.ID, pattern('a'))
+	s.ok(errOf(shots.Snapshot(s.ctx, first, v.ID)))
+	s.Write(v.ID, pattern('b'))
+	s.ok(errOf(shots.Snapshot(s.ctx, second, v.ID)))
+	for _, to := range []struct {
+		id     array.ID
+		letter byte
+	}{{first, 'a'}, {first, 'a'}, {second, 'b'}} {
+		got, err := back.Revert(s.ctx, v.ID, to.id)
+		s.ok(err)
+		if got.Size != v.Size {
+			s.Errorf("it has %d bytes afterwards, it had %d", got.Size, v.Size)
+		}
+		s.reads(v.ID, to.letter)
+	}
+	_, err := back.Revert(s.ctx, v.ID, s.id())
+	s.fails(array.NotFound, "revert to nothing", err)
+	for _, id := range []array.ID{first, second} {
+		s.ok(shots.DeleteSnapshot(s.ctx, id))
+	}
+}
+
+func errOf[T any](_ T, err error) error { return err }
+
 // snapshot: each of these twice, and what an array cannot it says.
 func (s *suite) snapshot() {
 	v := s.volume()
@@ -41,6 +70,9 @@ func (s *suite) snapshot() {
 	shots, can := s.Array.(array.Snapshotter)
 	if !can {
 		return
+	}
+	if back, can := s.Array.(array.Reverter); can && s.caps.Snapshots {
+		s.revert(back, shots)
 	}
 	id := s.id()
 	shot, err := shots.Snapshot(s.ctx, id, v.ID)

@@ -1,6 +1,7 @@
 package arraytest
 
 import (
+	"slices"
 	"strings"
 
 	"onevolume"
@@ -102,6 +103,10 @@ func (s *suite) sound(v array.Volume, g array.Grant, e array.Export) {
 	}
 	if _, err := onevolume.ParseLUN(int(t.LUN)); err != nil || len(t.Portals) == 0 || e.Initiator != g.Initiator || t.CHAP != g.CHAP {
 		s.Errorf("%+v: %v", e, err)
+	}
+	at := s.Array.Target(v.ID)
+	if at.IQN != t.IQN || at.LUN != t.LUN || !slices.Equal(at.Portals, t.Portals) || at.CHAP != (onevolume.CHAP{}) {
+		s.Errorf("the target was to be %+v, and is %+v", at, t)
 	}
 	if e.Identity.Serial == "" {
 		s.Error("it does not say which serial number the unit has")

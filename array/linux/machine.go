@@ -63,6 +63,8 @@ type Target interface {
 	Mutual() bool
 	Extend() array.Extend
 
+	// Target is how the volume is reached.
+	Target(id array.ID) onevolume.Target
 	// Export lets the initiator in to the unit, which is there and active.
 	Export(ctx context.Context, o *Op, u Unit, g array.Grant) (array.Export, error)
 	// Unexport takes its right away. The last one takes the target along.

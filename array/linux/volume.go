@@ -367,6 +367,9 @@ func (m *Machine) ListSnapshots(ctx context.Context, after string) (p array.Snap
 	return p, err
 }
 
+// Target as in array.Exporter.
+func (m *Machine) Target(id array.ID) onevolume.Target { return m.target.Target(id) }
+
 // Export as in array.Exporter.
 func (m *Machine) Export(ctx context.Context, id array.ID, g array.Grant) (e array.Export, err error) {
 	if err := id.Check(); err != nil {

@@ -123,6 +123,9 @@ func (t *target) Extend() array.Extend { return array.ExtendOnline }
 // Grown has nothing to do.
 func (t *target) Grown(context.Context, *linux.Op, linux.Unit) error { return nil }
 
+// Target as in linux.Target.
+func (t *target) Target(id array.ID) onevolume.Target { return t.export(id, "").Target }
+
 func (t *target) iqn(id array.ID) onevolume.IQN { return onevolume.IQN(t.opt.IQN + ":" + id.Name()) }
 
 // args begin the arguments of the scripts of common.sh.

@@ -75,6 +75,9 @@ func (t *target) Mutual() bool { return false }
 // under its sessions. What is on its way then may fail.
 func (t *target) Extend() array.Extend { return array.ExtendQuiet }
 
+// Target as in linux.Target.
+func (t *target) Target(id array.ID) onevolume.Target { return t.export(id, "").Target }
+
 func (t *target) iqn(id array.ID) onevolume.IQN { return onevolume.IQN(t.opt.IQN + ":" + id.Name()) }
 
 // serial is the unit serial number; tgtd keeps 36 characters.
