@@ -57,7 +57,7 @@ var layers = map[string]layer{
 	"workflow":                    {ours: []string{".", "command", "hypervisor", "iscsi", "saga"}},
 	"doctor":                      {ours: []string{".", "command", "hypervisor", "iscsi"}},
 	"metrics":                     {ours: []string{"."}, outside: []string{"github.com/prometheus/client_golang"}},
-	"daemon":                      {ours: []string{".", "doctor", "workflow"}, outside: []string{"go.uber.org/zap"}},
+	"daemon":                      {ours: []string{".", "array", "doctor", "provision", "workflow"}, outside: []string{"go.uber.org/zap"}},
 	"daemon/labels":               {ours: []string{"."}, outside: []string{"go.uber.org/zap"}},
 	"cli/table":                   {ours: []string{"."}, outside: []string{"go.yaml.in/yaml/v3", "github.com/rivo/uniseg"}},
 	"cli/document":                {outside: []string{"go.yaml.in/yaml/v3"}},

@@ -59,7 +59,7 @@ func (s State) CanBecome(next State) bool {
 func (s State) Free() bool { return s == Available || s == Retained }
 
 // Moving says whether an operation owns a volume in this state.
-func (s State) Moving() bool { 
+func (s State) Moving() bool {
 	return s == Attaching || s == Detaching || s == Wiping || s == Changing
 }
 

@@ -7,10 +7,10 @@ import "time"
 // over knows what to look for: every object on an array goes by a UUID of
 // ours, which is chosen here and never used again.
 type Task struct {
-	Array   string `json:"array"`   // its name in the inventory
-	ArrayID string `json:"id"`      // the volume's UUID
-	Size    Size   `json:"size"`    // of Create and Resize; the array may round it up
-	Label   string `json:"label"`   // what the array shows people, on Create
+	Array   string `json:"array"` // its name in the inventory
+	ArrayID string `json:"id"`    // the volume's UUID
+	Size    Size   `json:"size"`  // of Create and Resize; the array may round it up
+	Label   string `json:"label"` // what the array shows people, on Create
 	// Snapshot is the snapshot that is made, deleted or gone back to.
 	Snapshot     SnapshotID `json:"snapshot,omitempty"`
 	SnapshotUUID string     `json:"snapshot_id,omitempty"`

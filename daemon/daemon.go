@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"onevolume"
+	"onevolume/provision"
 	"onevolume/workflow"
 )
 
@@ -51,6 +52,10 @@ type Daemon struct {
 	Log    *zap.Logger
 	// Now must give a monotonic reading with the time, as time.Now does.
 	Now func() time.Time
+	// Provision runs the operations of arrays, which Tasks opens. Both are nil
+	// where no array makes volumes.
+	Provision *provision.Engine
+	Tasks     TaskStore
 	// Name tells this process from every other: program, user, host, pid.
 	Name string
 	// Orphan says whether an operation's owner is surely dead, so that its

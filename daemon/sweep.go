@@ -115,7 +115,11 @@ func (d *Daemon) carryOn(ctx context.Context, mine onevolume.Operation, since ti
 	if err == nil {
 		journal, err = d.Store.Journal(ctx, mine.ID)
 	}
-	if err == nil {
+	switch {
+	case err != nil:
+	case mine.Kind.OnArray():
+		err = d.resumeTask(ctx, mine, journal)
+	default:
 		_, err = d.engine(onevolume.Caller{Owner: mine.By, Groups: []int{mine.By.GID}}).Resume(ctx, mine, vol, journal)
 	}
 	logEnd(log, err)
@@ -149,7 +153,11 @@ func (d *Daemon) outcome(ctx context.Context, op onevolume.Operation, err error,
 func (d *Daemon) park(ctx context.Context, op onevolume.Operation, cause error, log *zap.Logger) bool {
 	e := onevolume.Ending{Status: onevolume.Parked, State: onevolume.Failed,
 		Error: cause.Error() + ". onevolumed tried for " + d.GiveUp.String() + " and gave up"}
-	if err := d.engine(onevolume.Caller{Owner: op.By}).Ledger.Finish(ctx, op.Ref(), e); err != nil {
+	end := func() error { return d.engine(onevolume.Caller{Owner: op.By}).Ledger.Finish(ctx, op.Ref(), e) }
+	if op.Kind.OnArray() {
+		end = func() error { return d.parkTask(ctx, op, e.Error) }
+	}
+	if err := end(); err != nil {
 		log.Error("parking an operation", zap.Error(err))
 		return false
 	}

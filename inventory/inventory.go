@@ -32,6 +32,7 @@ type Store interface {
 	Hold(ctx context.Context) (reason string, err error)
 	Lift(ctx context.Context) error
 	quotaStore
+	snapshotStore
 }
 
 // People are the users and groups of the cloud, asked of oned with the
@@ -51,6 +52,7 @@ type People interface {
 type Service struct {
 	Store  Store
 	People People // who Chown and SetQuota ask; nil where nobody calls them
+	Makers Makers // the arrays that make volumes; nil where there are none
 }
 
 // object is what oned's error texts would call a volume.
@@ -178,10 +180,16 @@ func (s *Service) Chmod(ctx context.Context, who onevolume.Caller, id onevolume.
 }
 
 // Delete takes a volume out of the inventory; its logical unit stays as it
-// is. Codes: NotFound, Forbidden, Action (in a VM or in an operation).
+// is, but for a volume that was made on an array, which goes there too. Codes:
+// NotFound, Forbidden, Action (in a VM or in an operation, or it has
+// snapshots), Held (the array says that something depends on it).
 func (s *Service) Delete(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID) error {
-	if _, err := s.get(ctx, who, id, onevolume.Manage); err != nil {
+	v, err := s.get(ctx, who, id, onevolume.Manage)
+	if err != nil {
 		return err
+	}
+	if v.ArrayID != "" {
+		return s.task(ctx, who, onevolume.Delete, id, onevolume.Task{})
 	}
 	return s.Store.Delete(ctx, id, func(v *onevolume.Volume) error { return who.Check(onevolume.Manage, v) })
 }

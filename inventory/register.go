@@ -47,7 +47,13 @@ const notAllocated = "Error allocating a new volume. "
 // template needs NAME, IQN, PORTALS and SIZE (exact; MB unless it has a
 // unit); LUN is 0 when absent. Codes: Forbidden, Internal (template syntax,
 // as oned), Invalid (a value), Allocate (name, or registered already).
+//
+// With ARRAY or SNAPSHOT and without IQN, the volume is made; see
+// allocateOnArray.
 func (s *Service) Allocate(ctx context.Context, who onevolume.Caller, text string) (onevolume.VolumeID, error) {
+	if t, err := parse(text); err == nil && onArray(t) {
+		return s.allocateOnArray(ctx, who, t)
+	}
 	if !who.IsAdmin() {
 		return 0, onevolume.Errorf(onevolume.Forbidden, "User [%d] : Not authorized to perform CREATE VOLUME.", who.UID).
 			WithHint("a volume is registered by oneadmin or by a storage machine")

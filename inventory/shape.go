@@ -31,12 +31,23 @@ func (s *Service) Enable(ctx context.Context, who onevolume.Caller, id onevolume
 // and exact: the next attach proves it. A volume does not shrink, and does not
 // grow in a VM. Codes: NotFound, Forbidden, Invalid, Action.
 func (s *Service) Resize(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID, text string) error {
-	if _, err := s.get(ctx, who, id, onevolume.Admin); err != nil {
+	v, err := s.read(ctx, id)
+	if err != nil {
+		return err
+	}
+	right := onevolume.Admin
+	if v.ArrayID != "" {
+		right = onevolume.Manage
+	}
+	if err := who.Check(right, &v); err != nil {
 		return err
 	}
 	size, err := onevolume.ParseSize(text)
 	if err != nil {
 		return err
+	}
+	if v.ArrayID != "" {
+		return s.grow(ctx, who, &v, size)
 	}
 	return s.Store.Update(ctx, id, func(v *onevolume.Volume) error {
 		if err := mayReshape(who, v); err != nil {

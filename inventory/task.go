@@ -1,0 +1,221 @@
+package inventory
+
+import (
+	"context"
+	"strconv"
+	"strings"
+
+	"onevolume"
+)
+
+// What arrays do for the inventory: volumes on demand, and their snapshots.
+
+// Makers are the arrays that make volumes (package daemon).
+type Makers interface {
+	// NewOnArray chooses a UUID for a new volume, and says how it will be
+	// reached. Code: NotFound.
+	NewOnArray(array string) (uuid string, at onevolume.Target, err error)
+	// MayCreate says whether the caller may have volumes made there.
+	MayCreate(who onevolume.Caller, array string) bool
+	// Task has an array do what is asked, and waits for it. Code Unknown: it
+	// is not done yet, and goes on.
+	Task(ctx context.Context, who onevolume.Caller, r onevolume.TaskRequest) (onevolume.Operation, error)
+}
+
+// snapshotStore keeps snapshots (package store).
+type snapshotStore interface {
+	Snapshot(ctx context.Context, id onevolume.SnapshotID) (onevolume.Snapshot, error)
+	Snapshots(ctx context.Context, id onevolume.VolumeID) ([]onevolume.Snapshot, error)
+}
+
+// attrSnapshot is the snapshot that a new volume begins with.
+const attrSnapshot = "SNAPSHOT"
+
+// onArray says whether a template asks for a volume to be made.
+func onArray(t map[string]string) bool {
+	_, target := t[attrIQN]
+	_, portals := t[attrPortals]
+	_, from := t[attrSnapshot]
+	return !target && !portals && (t[attrArray] != "" || from)
+}
+
+// allocateOnArray has a volume made by the template's NAME, SIZE (at least;
+// MB unless it has a unit) and ARRAY. With SNAPSHOT it begins with what is in
+// that, on its array, and may be larger. Administrators may, and everybody
+// where the array's configuration says so. Codes: Forbidden, Invalid,
+// NotFound (no such array or snapshot), Allocate (name), NoneFits (the array
+// is full), Action (the array cannot do that), Unknown (it goes on).
+func (s *Service) allocateOnArray(ctx context.Context, who onevolume.Caller, t map[string]string) (onevolume.VolumeID, error) {
+	v := onevolume.Volume{Name: t[attrName], Array: t[attrArray], Owner: who.Owner, Home: who.Owner, Permissions: who.NewPermissions()}
+	if err := onevolume.CheckName(v.Name); err != nil {
+		return 0, worded(notAllocated, onevolume.Allocate, err)
+	}
+	r := onevolume.TaskRequest{Kind: onevolume.Create, From: -1}
+	if text, ok := t[attrSnapshot]; ok {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 0 {
+			return 0, onevolume.Errorf(onevolume.Invalid, "SNAPSHOT %q: not a snapshot's id", text).WithHint("onevolume snapshot-list VOLUME tells the ids")
+		}
+		if v.Size, err = s.fromSnapshot(ctx, &v, onevolume.SnapshotID(n)); err != nil {
+			return 0, err
+		}
+		r.From = onevolume.SnapshotID(n)
+	}
+	least := v.Size
+	if text, ok := t[attrSize]; ok {
+		var err error
+		if v.Size, err = onevolume.ParseSize(text); err != nil {
+			return 0, err
+		}
+	}
+	switch {
+	case v.Size <= 0:
+		return 0, onevolume.Errorf(onevolume.Allocate, notAllocated+"No %s in template.", attrSize)
+	case v.Size < least:
+		return 0, onevolume.Errorf(onevolume.Invalid, "A volume of %s cannot hold snapshot %d, of %s.", v.Size.Exact(), r.From, least.Exact())
+	}
+	for name := range t {
+		switch name {
+		case attrName, attrSize, attrArray, attrSnapshot:
+			delete(t, name)
+		case attrLUN, attrSerial, attrWWID, attrCHAPUser, attrCHAPSecret, attrCHAPUserIn, attrCHAPSecretIn:
+			return 0, onevolume.Errorf(onevolume.Invalid, "%s is the array's to say of a volume that it makes", name).
+				WithHint("with IQN and PORTALS a logical unit that is there is registered instead")
+		}
+	}
+	v.Attributes = t
+	return s.create(ctx, who, v, r)
+}
+
+// fromSnapshot puts the volume on the snapshot's array, and gives the size
+// that it must have.
+func (s *Service) fromSnapshot(ctx context.Context, v *onevolume.Volume, id onevolume.SnapshotID) (onevolume.Size, error) {
+	shot, err := s.Store.Snapshot(ctx, id)
+	if err != nil {
+		return 0, err
+	}
+	of, err := s.Store.Volume(ctx, shot.Volume)
+	if err != nil {
+		return 0, err
+	}
+	if v.Array != "" && v.Array != of.Array {
+		return 0, onevolume.Errorf(onevolume.Invalid, "Snapshot %d is on array %s, not on %s.", id, of.Array, v.Array)
+	}
+	v.Array = of.Array
+	return shot.Size, nil
+}
+
+// create has a volume made.
+func (s *Service) create(ctx context.Context, who onevolume.Caller, v onevolume.Volume, r onevolume.TaskRequest) (onevolume.VolumeID, error) {
+	if s.Makers == nil {
+		return 0, noMakers()
+	}
+	if !s.Makers.MayCreate(who, v.Array) {
+		return 0, onevolume.Errorf(onevolume.Forbidden, "User [%d] : Not authorized to perform CREATE VOLUME.", who.UID).
+			WithHint("array %s makes volumes for oneadmin's group alone, unless its configuration says users: true", v.Array)
+	}
+	var err error
+	if v.ArrayID, v.Target, err = s.Makers.NewOnArray(v.Array); err != nil {
+		return 0, err
+	}
+	r.New = &v
+	r.Task.Array, r.Task.ArrayID, r.Task.Size, r.Task.Label = v.Array, v.ArrayID, v.Size, v.Name
+	op, err := s.Makers.Task(ctx, who, r)
+	return op.Volume, worded(notAllocated, onevolume.Allocate, err)
+}
+
+func noMakers() error {
+	return onevolume.Errorf(onevolume.NotFound, "no array that makes volumes is configured").
+		WithHint("arrays stand in the daemon's configuration, under arrays")
+}
+
+// task has something done to a volume on its array.
+func (s *Service) task(ctx context.Context, who onevolume.Caller, kind onevolume.Kind, id onevolume.VolumeID, t onevolume.Task) error {
+	if s.Makers == nil {
+		return noMakers()
+	}
+	_, err := s.Makers.Task(ctx, who, onevolume.TaskRequest{Kind: kind, Volume: id, From: -1, Task: t})
+	return err
+}
+
+// grow has a volume made larger that is in no VM.
+func (s *Service) grow(ctx context.Context, who onevolume.Caller, v *onevolume.Volume, size onevolume.Size) error {
+	if v.Attachment.VM != onevolume.NoVM {
+		return onevolume.Errorf(onevolume.Action, "Volume %d is %s, in VM %d: it grows while it is in none.", v.ID, v.State, v.Attachment.VM).
+			WithHint("detach it with --no-format, resize it, and attach it again")
+	}
+	return s.task(ctx, who, onevolume.Resize, v.ID, onevolume.Task{Size: size})
+}
+
+// Clone makes a volume with what is on another one now, on the same array,
+// for who may MANAGE that; it is as after a power cut if a guest writes to
+// it. Codes as of Allocate.
+func (s *Service) Clone(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID, name string) (onevolume.VolumeID, error) {
+	from, err := s.get(ctx, who, id, onevolume.Manage)
+	if err != nil {
+		return 0, err
+	}
+	switch {
+	case from.ArrayID == "":
+		return 0, onevolume.Errorf(onevolume.Action, "Volume %d was registered, not made on an array: no array is asked to copy it.", id)
+	case !from.State.Free() && from.State != onevolume.Attached:
+		return 0, onevolume.Errorf(onevolume.Action, "Volume %d is %s.", id, from.State).WithHint("wait until it is in a VM, or in none")
+	}
+	if err := onevolume.CheckName(name); err != nil {
+		return 0, worded(notAllocated, onevolume.Allocate, err)
+	}
+	v := onevolume.Volume{Name: name, Array: from.Array, Size: from.Size, Owner: who.Owner, Home: who.Owner, Permissions: who.NewPermissions()}
+	return s.create(ctx, who, v, onevolume.TaskRequest{Kind: onevolume.Create, From: -1, Task: onevolume.Task{FromVolume: from.ArrayID}})
+}
+
+// Snapshots lists the snapshots of a volume that the caller may USE.
+func (s *Service) Snapshots(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID) ([]onevolume.Snapshot, error) {
+	v, err := s.read(ctx, id)
+	if err == nil {
+		err = who.CheckRight(onevolume.Use, &v)
+	}
+	if err != nil || v.ArrayID == "" {
+		return nil, err
+	}
+	return s.Store.Snapshots(ctx, id)
+}
+
+// CreateSnapshot keeps what is on a volume now; it may be in a VM, and is then
+// kept as after a power cut. Codes: NotFound, Forbidden, Allocate (the volume
+// has one of that name), Action, Unknown (it goes on).
+func (s *Service) CreateSnapshot(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID, name string) (onevolume.SnapshotID, error) {
+	if _, err := s.get(ctx, who, id, onevolume.Manage); err != nil {
+		return 0, err
+	}
+	if err := onevolume.CheckName(strings.TrimSpace(name)); err != nil {
+		return 0, err
+	}
+	if s.Makers == nil {
+		return 0, noMakers()
+	}
+	op, err := s.Makers.Task(ctx, who, onevolume.TaskRequest{Kind: onevolume.SnapshotCreate, Volume: id, From: -1,
+		Task: onevolume.Task{SnapshotName: strings.TrimSpace(name)}})
+	if err != nil {
+		return 0, err
+	}
+	return op.Task.Snapshot, nil
+}
+
+// DeleteSnapshot removes a snapshot. Codes: NotFound, Forbidden, Action, Held
+// (volumes that were made from it need it), Unknown (it goes on).
+func (s *Service) DeleteSnapshot(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID, shot onevolume.SnapshotID) error {
+	if _, err := s.get(ctx, who, id, onevolume.Manage); err != nil {
+		return err
+	}
+	return s.task(ctx, who, onevolume.SnapshotDelete, id, onevolume.Task{Snapshot: shot})
+}
+
+// RevertSnapshot makes what is on a volume what was on it at the snapshot. It
+// must be in no VM, and becomes RETAINED, of whoever owned it then. Codes:
+// NotFound, Forbidden, Action, Unknown (it goes on).
+func (s *Service) RevertSnapshot(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID, shot onevolume.SnapshotID) error {
+	if _, err := s.get(ctx, who, id, onevolume.Manage); err != nil {
+		return err
+	}
+	return s.task(ctx, who, onevolume.SnapshotRevert, id, onevolume.Task{Snapshot: shot})
+}
