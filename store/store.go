@@ -143,7 +143,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, err
 	}
 	if o.Driver == SQLite {
-		if s.cache, err = newCache(context.WithoutCancel(ctx), s.db); err != nil {
+		if s.cache, err = newCache(context.WithoutCancel(ctx), s.db, s.kind.name); err != nil {
 			return nil, errors.Join(s.outward("opening "+s.kind.name, err), s.db.Close())
 		}
 	}
