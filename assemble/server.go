@@ -86,16 +86,20 @@ func (d *Daemon) logCall(r wire.Record) {
 	if d.requests != nil {
 		d.requests.done(r)
 	}
-	log := d.log.Debug
+	level := zap.DebugLevel
 	if r.Result != 0 {
-		log = d.log.Info
+		level = zap.InfoLevel
+	}
+	line := d.log.Check(level, "call")
+	if line == nil {
+		return
 	}
 	fields := []zap.Field{zap.Uint64("request", r.ID), zap.String("method", r.Method), zap.Int("uid", r.User), zap.String("peer", r.Peer),
 		zap.Duration("took", r.Duration), zap.Int("result", r.Result)}
 	if r.Status != 0 {
 		fields = append(fields, zap.Int("status", r.Status), zap.Int64("bytes", r.Bytes))
 	}
-	log("call", fields...)
+	line.Write(fields...)
 }
 
 func (d *Daemon) logPanic(method string, value any, stack []byte) {

@@ -22,7 +22,7 @@ func answer(document any) (any, error) {
 		size *= len(pool.Volumes) + 1
 	}
 	v := reflect.ValueOf(document)
-	return wire.Escaped(encoderOf(v.Type()).element(make([]byte, 0, size), v, "")), nil
+	return wire.Escaped(encoderOf(v.Type()).element(wire.Buffer(size), v, "")), nil
 }
 
 // usual is more than the most documents of a volume have, in bytes.

@@ -150,6 +150,9 @@ func (r *run) round(ctx context.Context) error {
 		r.note(fmt.Sprintf("info.all.rps.%d", n), cold.rps)
 		r.note(fmt.Sprintf("info.all.ceiling.%d", n), cold.rps/bare.rps)
 		r.note(fmt.Sprintf("info.all.p99.%d", n), cold.p99)
+		if r.options.info {
+			continue
+		}
 
 		miss, err := r.load(ctx, r.cold, n, few, "one.volume.info", number, false)
 		if err != nil {
@@ -180,6 +183,9 @@ func (r *run) round(ctx context.Context) error {
 		r.note(fmt.Sprintf("allocate.rps.%d", n), allocate.rps)
 		r.note(fmt.Sprintf("allocate.p50.%d", n), allocate.p50)
 		r.note(fmt.Sprintf("allocate.p99.%d", n), allocate.p99)
+	}
+	if r.options.info {
+		return nil
 	}
 	return r.reserve(ctx)
 }
@@ -291,7 +297,7 @@ func (r *run) print() error {
 	for _, name := range names {
 		figure(r.prefix+name, median(r.figures[name]), unit(name))
 	}
-	if r.prefix == "" {
+	if r.prefix == "" && !r.options.info {
 		figure("page200", median(r.figures["page200.p50.1"]), "ms")
 	}
 	peak, err := r.daemon.peak()

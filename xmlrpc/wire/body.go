@@ -27,6 +27,25 @@ var errBusy = errors.New("too many large requests at once")
 // readers are buffers of headSize.
 var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, headSize) }}
 
+func giveBack(in *bufio.Reader) {
+	in.Reset(nil)
+	readers.Put(in)
+}
+
+// short reads a call that fits into a reader and is written as nearly all
+// are. Of another one, for which ok is false, nothing is taken. The error is
+// the body's own.
+func short(r *http.Request, in *bufio.Reader, limits Limits) (call Call, ok bool, err error) {
+	if r.ContentLength <= 0 || r.ContentLength >= headSize {
+		return Call{}, false, nil
+	}
+	body, err := in.Peek(int(r.ContentLength))
+	if err == nil {
+		call, ok = scanCall(body, limits)
+	}
+	return call, ok, err
+}
+
 // memory counts what large bodies hold, and the calls made of them.
 type memory struct {
 	mu    sync.Mutex

@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"strconv"
-	"sync"
 	"time"
 )
 
@@ -73,10 +72,18 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		tooLarge(w, r, false)
 		return
 	}
-	// The deadline of the answer before on this connection.
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 	in := readers.Get().(*bufio.Reader)
 	in.Reset(r.Body)
+	start := time.Now()
+	if call, ok, err := short(r, in, limits); err != nil || ok && !s.foreign(call.Method) {
+		defer giveBack(in)
+		if err != nil {
+			s.unreadable(w, r, start, err)
+			return
+		}
+		s.answer(w, r, call)
+		return
+	}
 	if s.Beyond != nil {
 		if h, ok, err := readHead(in); err == nil && ok && s.foreign(h.Method) {
 			// Whoever reads the body may do so beyond this call: the reader
@@ -85,22 +92,25 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	defer func() {
-		in.Reset(nil)
-		readers.Put(in)
-	}()
+	defer giveBack(in)
 	if r.ContentLength > limits.Body {
 		tooLarge(w, r, s.Beyond != nil)
 		return
 	}
-	start := time.Now()
 	call, release, err := s.read(r, in, limits)
 	defer release()
 	if err != nil {
 		s.unreadable(w, r, start, err)
 		return
 	}
-	s.respond(w, s.serve(context.WithValue(r.Context(), peerKey{}, r.RemoteAddr), call))
+	s.answer(w, r, call)
+}
+
+// answer serves a call and sends what comes of it.
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, call Call) {
+	a := s.serve(context.WithValue(r.Context(), peerKey{}, r.RemoteAddr), call)
+	s.respond(w, a)
+	a.recycle()
 }
 
 // tooLarge refuses a body by its length.
@@ -122,7 +132,9 @@ const (
 // most clients look for the answer when they have sent everything, and on a
 // connection that was closed before that they find a reset in its place.
 func hearOut(w http.ResponseWriter, r *http.Request) {
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(lingerTime))
+	control := http.NewResponseController(w)
+	_ = control.Flush() // what he looks for
+	_ = control.SetReadDeadline(time.Now().Add(lingerTime))
 	_, _ = io.CopyN(io.Discard, r.Body, lingerBytes)
 }
 
@@ -154,19 +166,12 @@ func (s *Server) unreadable(w http.ResponseWriter, r *http.Request, start time.T
 	refuse(w, http.StatusBadRequest, "The request's body ended early")
 }
 
-// answers are buffers for what respond sends.
-var answers = sync.Pool{New: func() any { return new([]byte) }}
-
-// keptAnswer bounds the buffers that are kept: a rare large answer must not
-// hold memory for good.
-const keptAnswer = 1 << 20
-
 // respond writes the answer in one piece: its length is known, and an answer
 // that cannot be written as XML becomes a fault.
 func (s *Server) respond(w http.ResponseWriter, a answer) {
-	kept := answers.Get().(*[]byte)
-	b, err := (*kept)[:0], error(nil)
+	b := []byte(Buffer(0))
 	if a.fault == nil {
+		var err error
 		if b, err = appendAnswer(b, a.value); err != nil {
 			a.fault = faultf(FaultInternal, "The method's result has no form in XML-RPC")
 		}
@@ -176,10 +181,7 @@ func (s *Server) respond(w http.ResponseWriter, a answer) {
 	}
 	w.Header()["Content-Type"] = textXML
 	send(w, http.StatusOK, b)
-	if cap(b) <= keptAnswer {
-		*kept = b
-		answers.Put(kept)
-	}
+	recycle(b)
 }
 
 var textXML = []string{"text/xml; charset=utf-8"}
@@ -194,13 +196,10 @@ func refuse(w http.ResponseWriter, status int, why string) {
 
 func send(w http.ResponseWriter, status int, body []byte) {
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	control := http.NewResponseController(w)
-	// A recorder in a test has no deadline; nothing else fails here. The
-	// deadline stays for what net/http sends when the handler has returned,
-	// and is lifted by the next call on the connection.
-	_ = control.SetWriteDeadline(time.Now().Add(writeTime))
+	// A recorder in a test has no deadline; nothing else fails here. net/http
+	// sends what there is when the handler has returned, and then lifts the
+	// deadline.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTime))
 	w.WriteHeader(status)
-	// A client that went away is no error of the server's.
-	_, _ = w.Write(body)
-	_ = control.Flush()
+	_, _ = w.Write(body) // a client that went away is no error of the server's
 }

@@ -159,11 +159,11 @@ func (s *Server) dispatch(ctx context.Context, call Call, rec *Record) (a answer
 		}
 		return failed(undefined(call.Method))
 	}
-	ctx, refused := s.authenticate(ctx, m, call)
+	ctx, known, refused := s.authenticate(ctx, m, call)
 	if refused != nil {
 		return *refused
 	}
-	if s.User != nil && ctx.Value(knownKey{}) != nil {
+	if s.User != nil && known {
 		rec.User = s.User(ctx)
 	}
 	s.invoked(rec)
@@ -181,12 +181,13 @@ func undefined(method string) *Fault {
 	return faultf(FaultNoMethod, "Method '%s' not defined", method)
 }
 
-// authenticate is the check of the session, for methods that ask for one.
-func (s *Server) authenticate(ctx context.Context, m *Method, call Call) (context.Context, *answer) {
+// authenticate is the check of the session, for methods that ask for one; of
+// others it does not make the caller known.
+func (s *Server) authenticate(ctx context.Context, m *Method, call Call) (_ context.Context, known bool, refused *answer) {
 	if len(m.Params) == 0 || m.Params[0] != Session {
-		return ctx, nil
+		return ctx, false, nil
 	}
-	refuse := func(a answer) (context.Context, *answer) { return nil, &a }
+	refuse := func(a answer) (context.Context, bool, *answer) { return nil, false, &a }
 	if len(call.Params) == 0 {
 		return refuse(failed(faultf(FaultInternal, "Unexpected error executing code for particular method, "+
 			"detected by Xmlrpc-c method registry code.  Method did not fail; rather, it did not complete at all.  "+
@@ -202,7 +203,7 @@ func (s *Server) authenticate(ctx context.Context, m *Method, call Call) (contex
 	}
 	verdict := Unsure
 	defer func() { done(verdict) }()
-	known, err := s.Authenticate(ctx, session)
+	ctx, err = s.Authenticate(ctx, session)
 	if err != nil {
 		a := s.describe(call.Method, err)
 		if a.code == codeAuth {
@@ -211,11 +212,8 @@ func (s *Server) authenticate(ctx context.Context, m *Method, call Call) (contex
 		return refuse(a)
 	}
 	verdict = Known
-	return context.WithValue(known, knownKey{}, true), nil
+	return ctx, true, nil
 }
-
-// knownKey marks the context of a caller who is known.
-type knownKey struct{}
 
 // describe turns a method's error into its answer.
 func (s *Server) describe(method string, err error) answer {
