@@ -1,5 +1,5 @@
-// Package lab gives tests real hosts: two KVM hosts with a guest each, or a Xen host with one, and iSCSI targets,
-// started by the command lab/lab. Tests that use it run inside the lab's network:
+// Package lab gives tests real hosts: two KVM hosts with a guest each, or a Xen host with one, or a storage host with an
+// initiator, and iSCSI targets, started by the command lab/lab. Tests that use it run inside the lab's network:
 //
 //	lab/lab start
 //	lab/lab run go test -tags lab ./...
@@ -37,6 +37,15 @@ const (
 
 // XenHost is the host of a lab that was started by "lab/lab start xen", with the guest 19. It has no other.
 const XenHost = "host03"
+
+// ArrayHost is the storage host of a lab that was started by "lab/lab start array", and Initiator the other host in it.
+// LIO and tgtd listen on a portal each.
+const (
+	ArrayHost = "host04"
+	Initiator = "host05"
+	LIOPortal = "10.77.0.14:3260"
+	TgtPortal = "10.77.0.14:3261"
+)
 
 // Hosts are the names of the KVM hosts: the guest 17 is at home on the first, 18 on the second.
 func Hosts() []string { return []string{"host01", "host02"} }

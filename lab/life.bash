@@ -80,7 +80,7 @@ lab_stop() {
 clear_away() {
     local what left
     drop_connections
-    for what in host01 host02 host03 tgtd; do kill_group "$what"; done
+    for what in host01 host02 host03 host04 host05 tgtd; do kill_group "$what"; done
     if [ -e "/run/netns/$netns" ]; then
         left=$(ip netns pids "$netns" 2>/dev/null | tr '\n' ' ') || true
         [ -z "$left" ] || say "still running in the network of '$name', not started by the lab: $left"
@@ -102,7 +102,7 @@ lab_status() {
     for n in "${nodes[@]}"; do
         host=host0$n
         tell "$host" node_answers "$n" || failed=1
-        tell "$(guest_of $n)" guest_answers "$n" || failed=1
+        ! has_guest "$n" || tell "$(guest_of $n)" guest_answers "$n" || failed=1
     done
     return $failed
 }
@@ -131,12 +131,16 @@ tgtd_serves() {
 }
 
 node_answers() {
-    local daemon=libvirtd
-    [ "$1" != 3 ] || daemon=xenconsoled
+    local daemons='iscsid libvirtd'
+    case $1 in
+        3) daemons='iscsid xenconsoled' ;;
+        4) daemons=tgtd ;;
+        5) daemons=iscsid ;;
+    esac
     alive "host0$1" || return 1
     # shellcheck disable=SC2016 # the node's shell counts
     timeout 20 ip netns exec "$netns" ssh -F "$run/ssh_config" "root@host0$1" \
-        'pgrep -x iscsid >/dev/null && pgrep -x '$daemon' >/dev/null &&
+        'for daemon in '"$daemons"'; do pgrep -x $daemon >/dev/null || exit; done
          echo $(ls -d /sys/class/iscsi_session/session* 2>/dev/null | wc -l) sessions' </dev/null
 }
 
@@ -177,9 +181,10 @@ lab_reset() {
 # reset_node N: cleans the node; boots it anew when it is dead or does not come clean.
 reset_node() {
     local host=host0$1 guest status=0
-    if [ "$1" = 3 ]; then # what is kept is back sooner than what is there is put right
-        boot_node 3
-        bring_up 3
+    if [ "$1" -ge 3 ]; then # a boot is sooner done than what is there is put right
+        rm -f "$run/$host".{thin,thick,keep}
+        boot_node "$1"
+        bring_up "$1"
         return
     fi
     guest=$(guest_of "$1")

@@ -4,6 +4,8 @@ node_memory=768M
 
 guest_of() { echo "one-1$((6 + $1))"; } # one-17 on host01, one-18 on host02, one-19 on host03
 
+has_guest() { [ "$1" -le 3 ]; }
+
 # boot_node N: starts it; node_ready waits.
 boot_node() {
     local n=$1 host=host0$1
@@ -18,13 +20,21 @@ boot_node() {
     : >"$run/$host.log"
     mkdir -p "$run/uml"
     rm -rf "$run/uml/$host"
+    local disks=()
+    if [ "$n" = 4 ]; then
+        disks=("ubd0=$run/$host.thin" "ubd1=$run/$host.thick" "ubd2=$run/$host.keep")
+        truncate -s 512M "$run/$host.thin"
+        truncate -s 256M "$run/$host.thick"
+        truncate -s 16M "$run/$host.keep"
+    fi
     # One core a node: its kernel and its processes hand over to each other at each system call, which takes five
     # times as long across cores.
     # The card keeps its address: else the others would send to the old one for a while after a new boot.
     spawn "$host" taskset -c $((($(cat "$run/core") + n - 1) % $(nproc))) "$cache/linux.uml" \
         seccomp=auto "mem=$node_memory" "umid=$host" "uml_dir=$run/uml/" \
         rootfstype=hostfs "rootflags=$cache/rootfs" ro init=/lab/node-init con=null con0=null,fd:1 quiet \
-        "vec0:transport=tap,ifname=tap$n,depth=128,gro=1,mac=52:54:00:0a:4d:1$n" "lab.host=$host" "lab.ip=10.77.0.1$n"
+        "vec0:transport=tap,ifname=tap$n,depth=128,gro=1,mac=52:54:00:0a:4d:1$n" "lab.host=$host" "lab.ip=10.77.0.1$n" \
+        "${disks[@]}"
 }
 
 node_ready() {
@@ -35,6 +45,7 @@ node_ready() {
     fi
     await 180 node_said_or_died "$host" ready || die "$host is not ready after 180 s: see $run/$host.log"
     alive "$host" || die "$host died: see $run/$host.log"
+    has_guest "$1" || return 0
     on "$host" 'cat >/run/lab/guest-console' <"$here/guest-console" || die "$host does not take ssh: see $run/$host.log"
 }
 
@@ -130,7 +141,7 @@ lab_node() {
 # boot_guest N: starts the guest of a host and waits until it is up.
 boot_guest() {
     local host=host0$1 guest
-    [ "$1" != 3 ] || return 0 # it is kept with its host
+    has_guest "$1" && [ "$1" != 3 ] || return 0 # that of Xen is kept with its host
     guest=$(guest_of "$1")
     sed "s/@NAME@/$guest/g" "$here/vm.xml" | on "$host" "cat >/run/lab/$guest.xml && rm -f /var/log/$guest.console &&
         virsh -q -c qemu:///system create /run/lab/$guest.xml >/run/lab/$guest.log 2>&1 &&
