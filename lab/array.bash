@@ -38,6 +38,12 @@ array_config() {
     # LVM does not know the disks of User-Mode Linux
     mkdir -p "$root/etc/lvm" "$root/etc/rtslib-fb-target" "$root/etc/tgt/conf.d" "$root/etc/iscsi/ifaces" "$root/keep"
     sed -i '/^devices {/a\	types = [ "ubd", 16 ]' "$root/etc/lvm/lvm.conf"
+    # Each volume that comes or goes would start a dozen processes: those remain by which udev and LVM tell each other
+    # that a device is there.
+    sed -i '/^activation {/a\	monitoring = 0' "$root/etc/lvm/lvm.conf"
+    find "$root/lib/udev/rules.d" -type f ! -name '*-dm.rules' ! -name '*-lvm.rules' ! -name '*-dm-notify.rules' \
+        ! -name 50-udev-default.rules -delete
+    rm "$root/lib/udev/rules.d/60-persistent-storage-dm.rules" "$root/lib/udev/rules.d/69-lvm.rules"
     # the initiator logs in by either of two names
     for n in 1 2; do
         printf 'iface.iscsi_ifacename = name%s\niface.transport_name = tcp\niface.initiatorname = iqn.2026-11.lab.onevolume:initiator%s\n' \

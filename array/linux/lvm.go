@@ -46,17 +46,19 @@ const (
 // maxLVMLabel lets three characters for each byte fit into the 1024 of a tag.
 const maxLVMLabel = 255
 
-// lvmLook needs both: a volume group without logical volumes is in the second
-// report not even named.
-const lvmLook = `vgs --reportformat json --units b --nosuffix -o vg_name,vg_size,vg_free,vg_extent_size "$1" &&
-lvs --reportformat json --units b --nosuffix -o lv_name,lv_size,lv_attr,origin,pool_lv,data_percent,metadata_percent,lv_health_status,lv_tags "$1"
+// lvmLook asks for all in one process, of which LVM takes a tenth of a second to
+// start, and at one moment: lvm-fullreport(8) locks the volume group once. The
+// parts that are of no use have to have a column all the same.
+const lvmLook = `exec lvm fullreport --reportformat json --units b --nosuffix --configreport vg -o vg_name,vg_size,vg_free,vg_extent_size \
+--configreport lv -o lv_name,lv_size,lv_attr,origin,pool_lv,data_percent,metadata_percent,lv_health_status,lv_tags \
+--configreport pv -o pv_name --configreport pvseg -o pvseg_start --configreport seg -o seg_start "$1"
 `
 
 // NameLVMLook is what logs call the look at a volume group, and fakes know.
 const NameLVMLook = "lvm-look"
 
-// report is what vgs and lvs print by --reportformat json (LVM 2.03.16): all
-// values are strings.
+// report is what LVM prints by --reportformat json (2.03.16): all values are
+// strings.
 type report struct {
 	Report []struct {
 		VG []struct {
@@ -92,12 +94,12 @@ func (p *lvm) look(ctx context.Context, o *Op) (*content, error) {
 	}
 	content, err := p.parse(r.Stdout)
 	if err != nil {
-		return nil, o.Fail(array.Refused, "%s: what vgs and lvs said: %w", p.opt.Host, err)
+		return nil, o.Fail(array.Refused, "%s: what LVM said: %w", p.opt.Host, err)
 	}
 	return content, nil
 }
 
-// parse reads the two reports.
+// parse reads the report.
 func (p *lvm) parse(out []byte) (*content, error) {
 	var all report
 	for d := json.NewDecoder(bytes.NewReader(out)); ; {

@@ -154,6 +154,8 @@ const loginScript = `IFS= read -r user; IFS= read -r secret; IFS= read -r user_i
 node() { iscsiadm -m node -T "$iqn" -p "$portal" -I "$iface" "$@"; }
 iqn=$1 portal=$2 iface=$3 auth=node.session.auth
 set -- -n $auth.authmethod -v CHAP -n $auth.username -v "$user" -n $auth.password -v "$secret"
+# A portal that refuses is not asked again: with the target of an array goes its portal.
+set -- "$@" -n node.session.initial_login_retry_max -v 1
 [ -z "$user_in" ] || set -- "$@" -n $auth.username_in -v "$user_in" -n $auth.password_in -v "$secret_in"
 node -o new >/dev/null && node -o update "$@" && node -l >/dev/null || { rc=$?; node -o delete >/dev/null; exit $rc; }
 `
@@ -183,10 +185,10 @@ func (r *rig) login(e array.Export) (func(), error) {
 }
 
 // stateScript prints all there is on the storage host.
-const stateScript = `vgs --noheadings -o vg_name,vg_size,vg_free,lv_count
-lvs -a --noheadings -o vg_name,lv_name,lv_size,lv_attr,lv_tags
-dmsetup ls | sort
-cd /sys/kernel/config/target && find core iscsi -mindepth 1 -maxdepth 3 -type d 2>/dev/null | sort
+const stateScript = `lvm fullreport --configreport vg -o vg_name,vg_free --configreport lv -o lv_name,lv_size,lv_tags \
+--configreport pv -o pv_name --configreport pvseg -o pvseg_start,pvseg_size --configreport seg -o seg_start
+dmsetup ls | grep ov-
+cd /sys/kernel/config/target && find core iscsi -mindepth 1 -maxdepth 3 -type d ! -name discovery_auth 2>/dev/null | sort
 grep -h ov- /etc/rtslib-fb-target/saveconfig.json
 ls -A /etc/rtslib-fb-target /etc/tgt/conf.d
 tgtadm --lld iscsi --op show --mode target

@@ -7,10 +7,10 @@
 // ACL with CHAP credentials for each initiator that is let in. There is a
 // target only while the volume is exported.
 //
-// It was tested on a machine made of memory, whose answers were recorded with
-// Linux 6.1, LVM 2.03.16 and targetcli 2.1.53. The scripts that change configfs
-// have not run on a real kernel yet; those that read and write files have run
-// in a real shell.
+// It passes the tests of array/arraytest on a machine made of memory, whose
+// answers were recorded with Linux 6.1, LVM 2.03.16 and targetcli 2.1.53; in
+// the lab they run on Linux 7.2, with sessions of open-iscsi 2.1.8 and power
+// cuts (array/linux).
 package lio
 
 import (

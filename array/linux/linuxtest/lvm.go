@@ -234,7 +234,7 @@ func (g *VG) remove(a args) (command.Result, error) {
 	return commandtest.OK(fmt.Sprintf("  Logical volume %q successfully removed.\n", name))
 }
 
-// look answers with the two reports.
+// look answers with the reports on the group and on its volumes.
 func (g *VG) look(vg string) (command.Result, error) {
 	if vg != g.Name {
 		return commandtest.Fail(5, "  Volume group \""+vg+"\" not found\n  Cannot process volume group "+vg+"\n")
