@@ -24,8 +24,10 @@ func (e *differError) Unwrap() error { return &e.quietError }
 // checkup is `onevolume doctor`.
 type checkup struct {
 	*App
+	tableFlags
+	format
 	host, array, volume string
-	fix, yes, json      bool
+	fix, yes            bool
 }
 
 func (a *App) doctorCommand() *cobra.Command {
@@ -39,6 +41,8 @@ func (a *App) doctorCommand() *cobra.Command {
 			"Nothing of targets that are not in the inventory is touched. It works from here, over this user's SSH.\n\n" +
 			"After the inventory was restored from a backup, it may give out volumes again when doctor has examined all hosts\n" +
 			"and nothing dangerous is left.\n\n" +
+			"With an option of tables (-l, --csv, --no-header …) it prints a table of the differences instead. The columns may be\n" +
+			"laid out in onevolume-doctor.yaml beside onevolume.yaml.\n\n" +
 			"The exit status is 0 when nothing differs (any more), 1 when something does, 255 when it could not be told.",
 		Example: "  onevolume doctor\n  onevolume doctor --host host01 --fix",
 		Args:    arguments(),
@@ -50,13 +54,23 @@ func (a *App) doctorCommand() *cobra.Command {
 	f.StringVar(&c.volume, "volume", "", "only this volume")
 	f.BoolVar(&c.fix, "fix", false, "repair what can be repaired")
 	f.BoolVarP(&c.yes, "yes", "y", false, "do not ask")
-	f.BoolVarP(&c.json, "json", "j", false, "print JSON")
-	cmd.MarkFlagsMutuallyExclusive("fix", "json")
+	c.layout(cmd)
+	c.flags(cmd, "csv")
+	for _, other := range append([]string{"xml", "json", "yaml"}, tableOptions...) {
+		cmd.MarkFlagsMutuallyExclusive("fix", other)
+	}
 	return cmd
 }
 
 func (c *checkup) run(cmd *cobra.Command, _ []string) error {
 	ctx := cmd.Context()
+	t, err := rowsOf(c.App, &c.tableFlags, "doctor", findingColumns(c.CSV), standardFindings())
+	if err != nil {
+		return err
+	}
+	if c.describe {
+		return c.describes(t.Describe())
+	}
 	if c.fix && !c.yes {
 		if err := c.canAsk("doctor --fix"); err != nil {
 			return err
@@ -84,8 +98,12 @@ func (c *checkup) run(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	if c.json {
-		if err := c.printJSON(checkupJSON(found)); err != nil {
+	if c.wanted() || c.asked(cmd) {
+		print := func() error { return c.value(c.App, "CHECKUP", checkupJSON(found)) }
+		if !c.wanted() {
+			print = func() error { return printRows(c.App, &c.tableFlags, t, found.Findings) }
+		}
+		if err := print(); err != nil {
 			return err
 		}
 		return c.verdict(found)
@@ -268,7 +286,7 @@ func (c *checkup) lift(ctx context.Context, s *Session, scope doctor.Scope, foun
 }
 
 // checkupJSON is a checkup in JSON, in the manner of the other documents.
-func checkupJSON(found onevolume.Checkup) any {
+func checkupJSON(found onevolume.Checkup) map[string]any {
 	findings := make([]any, len(found.Findings))
 	for i, f := range found.Findings {
 		findings[i] = map[string]any{
@@ -277,10 +295,10 @@ func checkupJSON(found onevolume.Checkup) any {
 			"FIXABLE": yesNo(f.Fixable), "HARMLESS": yesNo(f.Harmless),
 		}
 	}
-	return map[string]any{"CHECKUP": map[string]any{
+	return map[string]any{
 		"TIME": strconv.FormatInt(found.Time.Unix(), 10), "HOSTS": strconv.Itoa(found.Hosts), "VOLUMES": strconv.Itoa(found.Volumes),
 		"FINDING": findings,
-	}}
+	}
 }
 
 func yesNo(b bool) string {

@@ -15,8 +15,10 @@ import (
 // explain is `onevolume explain`.
 type explain struct {
 	*App
-	volume    string
-	all, json bool
+	tableFlags
+	format
+	volume string
+	all    bool
 }
 
 func (a *App) explainCommand() *cobra.Command {
@@ -26,7 +28,9 @@ func (a *App) explainCommand() *cobra.Command {
 		Short: "Tell the story of an operation: each step, each command on the host, and what to do now",
 		Long: "A number is the id of an operation. A volume is given by name, or by --volume as id or name: its newest\n" +
 			"operation is told then, or every one with --all. Commands on hosts are shown to oneadmin's group.\n" +
-			"Secrets are masked. Nothing is cut off; on a terminal long lines are folded.",
+			"Secrets are masked. Nothing is cut off; on a terminal long lines are folded.\n\n" +
+			"With an option of tables (-l, -f, --csv …) it prints a table instead: a row for each event of the journal and for\n" +
+			"each command on a host. The columns may be laid out in onevolume-explain.yaml beside onevolume.yaml.",
 		Example: "  onevolume explain 12\n  onevolume explain disk1\n  onevolume explain --volume 3 --all",
 		Args:    arguments("[operation|volumeid]"),
 		RunE:    c.run,
@@ -36,7 +40,8 @@ func (a *App) explainCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&c.volume, "volume", "", "id or name of a volume")
 	f.BoolVar(&c.all, "all", false, "every operation of the volume that the history knows, the oldest first")
-	f.BoolVarP(&c.json, "json", "j", false, "print JSON")
+	c.layout(cmd)
+	c.flags(cmd, "csv")
 	a.completeFlag(cmd, "volume", volumeRefs)
 	return cmd
 }
@@ -51,6 +56,13 @@ type story struct {
 
 func (c *explain) run(cmd *cobra.Command, args []string) error {
 	ctx := cmd.Context()
+	t, err := rowsOf(c.App, &c.tableFlags, "explain", momentColumns(c.CSV), standardMoments())
+	if err != nil {
+		return err
+	}
+	if c.describe {
+		return c.describes(t.Describe())
+	}
 	if len(args) == 1 && c.volume != "" || len(args) == 0 && c.volume == "" {
 		return fmt.Errorf("Command explain requires an operation or a volume, and one of them. Try: onevolume explain --help")
 	}
@@ -69,10 +81,16 @@ func (c *explain) run(cmd *cobra.Command, args []string) error {
 		}
 	}
 	switch {
-	case c.json && c.all:
-		return c.printJSON(storiesJSON(stories))
-	case c.json:
-		return c.printJSON(map[string]any{"OPERATION": storyJSON(&stories[0])})
+	case c.wanted() && c.all:
+		return c.value(c.App, "OPERATION_POOL", storiesJSON(stories))
+	case c.wanted():
+		return c.value(c.App, "OPERATION", storyJSON(&stories[0]))
+	case c.asked(cmd):
+		var rows []moment
+		for i := range stories {
+			rows = append(rows, stories[i].moments()...)
+		}
+		return printRows(c.App, &c.tableFlags, t, rows)
 	}
 	for i := range stories {
 		if i > 0 {

@@ -17,7 +17,11 @@ func (f *format) flags(cmd *cobra.Command, others ...string) {
 	flags := cmd.Flags()
 	flags.BoolVarP(&f.xml, "xml", "x", false, "print the XML document")
 	flags.BoolVarP(&f.json, "json", "j", false, "print JSON")
-	flags.BoolVarP(&f.yaml, "yaml", "y", false, "print YAML")
+	y := "y"
+	if flags.ShorthandLookup(y) != nil { // --yes has it
+		y = ""
+	}
+	flags.BoolVarP(&f.yaml, "yaml", y, false, "print YAML")
 	cmd.MarkFlagsMutuallyExclusive(append([]string{"xml", "json", "yaml"}, others...)...)
 }
 
@@ -45,7 +49,13 @@ func (f *format) print(a *App, e *document.Element, pager bool) error {
 	return unlessClosed(out(a.Out))
 }
 
-func (a *App) printJSON(v any) error { return a.printValue(v, false) }
+// value prints what has no document of the daemon's under a name.
+func (f *format) value(a *App, name string, v any) error {
+	if f.xml {
+		return unlessClosed(document.Of(name, v).XML(a.Out))
+	}
+	return a.printValue(map[string]any{name: v}, f.yaml)
+}
 
 // printValue prints a value as JSON, or as YAML.
 func (a *App) printValue(v any, asYAML bool) error {

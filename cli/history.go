@@ -41,7 +41,7 @@ func (a *App) historyCommand() *cobra.Command {
 	f.StringVar(&c.vm, "vm", "", "of the VM with this id or name")
 	f.StringVar(&c.by, "by", "", "asked by the user with this id or name (--user says who you are)")
 	f.IntVarP(&c.last, "last", "n", 50, "so many, the newest; 0 for all")
-	c.columns(cmd)
+	c.layout(cmd)
 	c.flags(cmd, "csv")
 	a.completeFlag(cmd, "volume", volumeRefs)
 	return cmd
@@ -83,7 +83,7 @@ func (c *history) take(args []string) error {
 
 func (c *history) run(cmd *cobra.Command, args []string) error {
 	ctx := cmd.Context()
-	t, err := table.New(deedColumns(c.CSV), nil, table.File{}, "", c.tableFlags.options())
+	t, err := rowsOf(c.App, &c.tableFlags, "history", deedColumns(c.CSV), nil)
 	if err != nil {
 		return err
 	}
@@ -139,7 +139,7 @@ func (c *history) run(cmd *cobra.Command, args []string) error {
 		}
 		return c.printValue(map[string]any{"DEED_POOL": map[string]any{"DEED": all}}, c.yaml)
 	}
-	return unlessClosed(t.Print(c.Out, c.screen(), deeds, true))
+	return printRows(c.App, &c.tableFlags, t, deeds)
 }
 
 // page is how many deeds are asked for at once, as many as the daemon gives.

@@ -43,7 +43,8 @@ import (
 //	}}
 //
 // With --all it is {"OPERATION_POOL": {"OPERATION": [ … ]}}, the oldest
-// first. Times are as 2026-11-25T10:33:32.123Z, in UTC.
+// first. -x and -y have the same names and values; in XML a list is so many
+// elements of its name. Times are as 2026-11-25T10:33:32.123Z, in UTC.
 func storyJSON(t *story) map[string]any {
 	o := t.op
 	journal := make([]any, len(t.journal))
@@ -71,12 +72,12 @@ func storyJSON(t *story) map[string]any {
 	}
 }
 
-func storiesJSON(stories []story) any {
+func storiesJSON(stories []story) map[string]any {
 	all := make([]any, len(stories))
 	for i := range stories {
 		all[i] = storyJSON(&stories[i])
 	}
-	return map[string]any{"OPERATION_POOL": map[string]any{"OPERATION": all}}
+	return map[string]any{"OPERATION": all}
 }
 
 // stamp is a time in JSON; empty for none.

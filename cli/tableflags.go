@@ -14,25 +14,25 @@ import (
 type tableFlags struct {
 	table.Options
 	numeric, describe bool
-	noPager           bool // for list
-	delay             int  // for top
+	noPager           bool
+	delay             int // for top
 }
 
 // expandAll is the value of --expand when none is given.
 const expandAll = "*"
 
 func (t *tableFlags) add(cmd *cobra.Command) {
-	t.columns(cmd)
+	t.layout(cmd)
 	f := cmd.Flags()
-	f.StringVarP(&t.Conf, "listconf", "c", "", "show the columns of a list that the file of columns has under :default_conf: (`conf`)")
-	f.BoolVar(&t.noPager, "no-pager", false, "do not use a pager (of list)")
 	f.IntVarP(&t.delay, "delay", "d", 1, "seconds between two lists of top (`x`)")
 	f.BoolVarP(&t.numeric, "numeric", "n", false, "ids of users and groups instead of names")
 }
 
-// columns adds the options of every table.
-func (t *tableFlags) columns(cmd *cobra.Command) {
+// layout adds the options of every table.
+func (t *tableFlags) layout(cmd *cobra.Command) {
 	f := cmd.Flags()
+	f.StringVarP(&t.Conf, "listconf", "c", "", "show the columns of a list that the file of columns has under :default_conf: (`conf`)")
+	f.BoolVar(&t.noPager, "no-pager", false, "do not use a pager")
 	f.StringSliceVarP(&t.List, "list", "l", nil, "columns to show: `x,y,z`")
 	f.StringSliceVarP(&t.Filter, "filter", "f", nil, "show what fits: `x=1,y~2`; the operators are = != < <= > >= and ~ (contains)")
 	f.StringVar(&t.Operator, "operator", "", "AND (the default) or OR between filters (`operator`)")

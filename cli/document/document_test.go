@@ -139,3 +139,34 @@ func FuzzFormats(f *testing.F) {
 		}
 	})
 }
+
+// A value that no document of the daemon's stands behind has the same forms.
+func TestOf(t *testing.T) {
+	t.Parallel()
+	e := document.Of("CHECKUP", map[string]any{"TIME": "1", "NOTE": "a < b\n& c", "EMPTY": "", "NONE": []any{}, "REPAIR": []string{"one", "two"},
+		"FINDING": []any{map[string]any{"HOST": "h1"}, map[string]any{"HOST": "h2"}}})
+	var b bytes.Buffer
+	if err := e.XML(&b); err != nil {
+		t.Fatal(err)
+	}
+	const want = `<CHECKUP>
+  <EMPTY/>
+  <FINDING>
+    <HOST>h1</HOST>
+  </FINDING>
+  <FINDING>
+    <HOST>h2</HOST>
+  </FINDING>
+  <NOTE>a &lt; b&#xA;&amp; c</NOTE>
+  <REPAIR>one</REPAIR>
+  <REPAIR>two</REPAIR>
+  <TIME>1</TIME>
+</CHECKUP>
+`
+	if b.String() != want {
+		t.Errorf("%s", b.String())
+	}
+	if back, err := document.Parse(b.String()); err != nil || len(back.Children) != 7 || back.Children[3].Text != "a < b\n& c" {
+		t.Errorf("it does not read as it was written: %+v, %v", back, err)
+	}
+}
