@@ -71,6 +71,23 @@ func TestParseLVM(t *testing.T) {
 	}
 }
 
+// A recorded fullreport of a thin pool with a volume of ours.
+func TestParseFullReport(t *testing.T) {
+	text, err := os.ReadFile("testdata/fullreport.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := (&lvm{LVM{"thin", "pool"}, Options{Overprovision: 2, MinFree: 5}}).parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, ok := c.find("e85b2b91-1188-45da-aef5-5e32ab8fb96b", false)
+	if !ok || len(c.units) != 1 || u.Size != 24<<20 || u.Label != "web data" || !u.Active || c.stats.Total != array.Known(448<<20) ||
+		c.stats.Provisioned != array.Known(24<<20) || c.caps.Granule != 4<<20 {
+		t.Errorf("%+v of %+v", u, c)
+	}
+}
+
 // What LVM says, recorded with 2.03.16, and what it means.
 func TestJudge(t *testing.T) {
 	p := &lvm{LVM{"vg0", "pool"}, Options{Host: "array1"}}

@@ -110,7 +110,7 @@ func (r *rig) device(id array.ID) string { return "/dev/" + r.vg + "/" + id.Name
 
 // fixture is the rig for the suite.
 func (r *rig) fixture() arraytest.Fixture {
-	f := arraytest.Fixture{
+	return arraytest.Fixture{
 		Array: r.array, Initiators: initiators, Login: r.login,
 		Write: func(id array.ID, data []byte) {
 			// Letters that the shell can say: the suite writes blocks of one.
@@ -121,11 +121,7 @@ func (r *rig) fixture() arraytest.Fixture {
 			return []byte(r.on("dd if=%s bs=4096 count=%d iflag=direct status=none", r.device(id), (n+4095)/4096))[:n]
 		},
 		Squat: func(id array.ID) (func() bool, func()) {
-			if r.vg == "thin" {
-				r.on("lvcreate -y -T -V 8M -n %s thin/pool", id.Name())
-			} else {
-				r.on("lvcreate -y -L 8M -n %s %s", id.Name(), r.vg)
-			}
+			r.on("lvcreate -y -T -V 8M -n %s thin/pool", id.Name())
 			return func() bool { return r.Exec(lab.ArrayHost, "test -b "+r.device(id)).Code == 0 },
 				func() { r.on("lvremove -f %s/%s", r.vg, id.Name()) }
 		},
@@ -133,10 +129,6 @@ func (r *rig) fixture() arraytest.Fixture {
 		Restart: r.powerCut,
 		State:   func() string { return state(r.Lab) },
 	}
-	if r.vg == "thick" { // where nothing is said of what a new volume holds
-		f.Write, f.Read = nil, nil
-	}
-	return f
 }
 
 // powerCut ends the storage host without a word, and boots it: what was not on

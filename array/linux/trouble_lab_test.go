@@ -62,10 +62,10 @@ func fails(t *testing.T, kind array.Kind, words string, err error) {
 	}
 }
 
-// weak makes a volume group on two loop devices of 64 MiB, the first of which
-// has all that is put into it. It prints the second.
+// weak makes a volume group on a loop device of 64 MiB, and another device. It
+// prints both.
 const weak = `cd /run/lab && truncate -s 64M weak1 weak2 && a=$(losetup -f --show weak1) && b=$(losetup -f --show weak2) &&
-vgcreate -q weak $a $b >/dev/null && echo $a $b`
+vgcreate -q weak $a >/dev/null && echo $a $b`
 
 func (r *rig) weak() (first, second string) {
 	r.t.Helper()
@@ -85,7 +85,7 @@ func TestLabThinPoolFull(t *testing.T) {
 	ctx := t.Context()
 	v := r.volume(64 << 20)
 	_, err := r.array.Create(ctx, array.Request{ID: array.NewID(), Size: 68 << 20})
-	fails(t, array.NoSpace, "of at most 128 MiB", err) // LVM would do it, and warn
+	fails(t, array.NoSpace, "of at most 128M ", err) // LVM would do it, and warn
 
 	if res := r.Exec(lab.ArrayHost, "dd if=/dev/zero of="+r.device(v.ID)+" bs=1M count=40 oflag=direct"); res.Code == 0 {
 		t.Fatal("40 MiB went into a pool of 32")
@@ -131,14 +131,10 @@ func TestLabBrokenVolumeGroup(t *testing.T) {
 		t.Helper()
 		id := array.NewID()
 		_, err := r.array.Create(ctx, array.Request{ID: id, Size: 4 << 20})
-		t.Logf("%s: %v", what, err)
 		fails(t, array.Refused, "weak", err)
 		_, err = r.array.Snapshot(ctx, id, v.ID)
 		fails(t, array.Refused, "weak", err)
 		_, err = r.array.Extend(ctx, v.ID, 12<<20)
-		fails(t, array.Refused, "weak", err)
-		err = r.array.Delete(ctx, v.ID)
-		t.Logf("%s: delete: %v", what, err)
 		fails(t, array.Refused, "weak", err)
 		if got, err := r.array.Lookup(ctx, v.ID); err != nil || got.Size != v.Size {
 			t.Errorf("%s: %+v %v", what, got, err)
@@ -147,11 +143,12 @@ func TestLabBrokenVolumeGroup(t *testing.T) {
 			t.Errorf("%s: before:\n%s\nafter:\n%s", what, before, after)
 		}
 	}
+	fails(t, array.Refused, "weak", r.array.Delete(ctx, v.ID))
 	refused("read-only")
-	r.on("blockdev --setrw %s; losetup -d %s", first, second)
+	// LVM takes volumes away also when a disk is missing that they are not on.
+	r.on("blockdev --setrw %s && vgextend -q weak %s && losetup -d %s", first, second, second)
 	before = r.on("lvs -a -o lv_name,lv_size,lv_attr weak")
 	refused("a disk is missing")
-	r.on("losetup %s /run/lab/weak2", second)
 	r.remove(v.ID)
 }
 
@@ -226,7 +223,9 @@ func TestLabDeadHost(t *testing.T) {
 // The initiator sees the unit that the export announced, and its new size.
 func TestLabIdentityAndGrowth(t *testing.T) {
 	l := open(t)
-	for name, r := range map[string]*rig{"lio": newLIO(t, l, setting{}), "tgt": newTgt(t, l, setting{})} {
+	for name, r := range map[string]*rig{
+		"lio": newLIO(t, l, setting{}), "lio, thick": newLIO(t, l, setting{vg: "thick"}), "tgt": newTgt(t, l, setting{}),
+	} {
 		v := r.volume(16 << 20)
 		e := r.export(v.ID, 0)
 		logout := r.mustLogin(e)
@@ -236,7 +235,7 @@ disk=${1##*/}; cd /sys/block/$disk && cat device/wwid; tail -c +5 device/vpd_pg8
 		if len(f) != 4 {
 			t.Fatalf("%s: %q", name, out)
 		}
-		if strings.TrimSpace(f[1]) != e.Identity.Serial || e.Identity.WWID != "" && f[0] != e.Identity.WWID || f[2] != "32768" {
+		if strings.Trim(f[1], " \x00") != e.Identity.Serial || e.Identity.WWID != "" && f[0] != e.Identity.WWID || f[2] != "32768" {
 			t.Errorf("%s: the disk says %q, the export %+v", name, f, e.Identity)
 		}
 		if _, err := r.array.Extend(t.Context(), v.ID, 24<<20); err != nil {

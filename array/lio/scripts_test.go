@@ -64,8 +64,8 @@ func TestFileScripts(t *testing.T) {
 	}
 }
 
-// What the kernel shows (info was recorded on Linux 6.1), read by the real
-// script.
+// What the kernel shows (info was recorded on Linux 6.1, and session.txt on
+// 7.2), read by the real script.
 func TestLookScript(t *testing.T) {
 	id := array.ID("01234567-89ab-cdef-0123-456789abcdef")
 	g := &target{Options{IQN: prefix, Root: t.TempDir()}}
@@ -108,6 +108,16 @@ func TestLookScript(t *testing.T) {
 	if len(rep.acls) != 2 || rep.acls[0] != (acl{"iqn.1993-08.org.debian:01:aaa", "u1", ""}) || rep.acls[1] != (acl{"iqn.1993-08.org.debian:01:bbb", "u2", "array"}) ||
 		len(rep.sessions) != 1 || rep.sessions[0] != (array.Session{Initiator: "iqn.1993-08.org.debian:01:aaa", Address: "127.0.0.1"}) {
 		t.Errorf("%+v", rep)
+	}
+	recorded, err := os.ReadFile("testdata/session.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(one+"/info", recorded, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if rep := look(); len(rep.sessions) != 1 || rep.sessions[0].Address != "10.77.0.15" {
+		t.Errorf("%+v", rep.sessions)
 	}
 	// Who is logged in is not thrown out.
 	r := run(t, linux.Script(NameUnexport, unexportScript, false, g.args(id, "iqn.1993-08.org.debian:01:aaa", "")...))
