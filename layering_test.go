@@ -25,6 +25,7 @@ type layer struct {
 // never import each other.
 var layers = map[string]layer{
 	".":                           {},
+	"follow":                      {ours: []string{"."}},
 	"saga":                        {ours: []string{"."}},
 	"command":                     {},
 	"template":                    {ours: []string{"."}},
@@ -58,6 +59,7 @@ var layers = map[string]layer{
 	"doctor":                      {ours: []string{".", "command", "hypervisor", "iscsi"}},
 	"metrics":                     {ours: []string{"."}, outside: []string{"github.com/prometheus/client_golang"}},
 	"daemon":                      {ours: []string{".", "array", "doctor", "provision", "workflow"}, outside: []string{"go.uber.org/zap"}},
+	"daemon/follower":             {ours: []string{".", "follow"}, outside: []string{"go.uber.org/zap"}},
 	"daemon/labels":               {ours: []string{"."}, outside: []string{"go.uber.org/zap"}},
 	"cli/table":                   {ours: []string{"."}, outside: []string{"go.yaml.in/yaml/v3", "github.com/rivo/uniseg"}},
 	"cli/document":                {outside: []string{"go.yaml.in/yaml/v3"}},

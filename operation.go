@@ -16,6 +16,9 @@ const (
 	// Replug puts an attached volume's disk into its VM again, where the
 	// host or the domain has lost it. Its steps are Attach's.
 	Replug Kind = "replug"
+	// Release logs the host on record out while the VM has no domain there.
+	// The volume stays ATTACHED, with no host.
+	Release Kind = "release"
 	// What an array does to a volume of its own; see Task.
 	Create         Kind = "create"
 	Delete         Kind = "delete"

@@ -14,9 +14,11 @@ import (
 	"onevolume"
 	"onevolume/config"
 	"onevolume/daemon"
+	"onevolume/daemon/follower"
 	"onevolume/daemon/labels"
 	"onevolume/inventory"
 	"onevolume/opennebula"
+	"onevolume/opennebula/events"
 	"onevolume/store"
 	"onevolume/xmlrpc"
 	"onevolume/xmlrpc/passthrough"
@@ -35,6 +37,8 @@ type Daemon struct {
 	checkups  *daemon.Checkups
 	arrays    *daemon.Arrays
 	labels    *labels.Labels
+	follower  *follower.Follower
+	hears     *events.Subscriber // nil for nothing
 }
 
 // OpenDaemon opens the database and the listener. Nothing runs yet.
@@ -78,6 +82,8 @@ func (d *Daemon) connect(ctx context.Context) error {
 		Engine: e, Log: d.log, Now: m.now, Name: process("onevolumed"), Orphan: deadHere,
 		Sweep: d.conf.Operations.Sweep, GiveUp: d.conf.Operations.GiveUp,
 	}
+	d.follower = newFollower(d.conf, d.store, service, d.loops, one, d.log)
+	d.hears = newSubscriber(d.conf, d.follower, d.log)
 	d.checkups = &daemon.Checkups{
 		Doctor: resident(d.conf, d.loops.Engine, d.store), Audit: d.store.Audit, Log: d.log, Name: d.loops.Name,
 		Every: d.conf.Operations.Checkup, First: firstCheckup(d.conf.Operations.Checkup),
@@ -105,6 +111,16 @@ func (d *Daemon) Run(ctx context.Context) error {
 	d.loops.Start()
 	d.arrays.Start()   //nolint:contextcheck // likewise
 	d.labels.Start()   //nolint:contextcheck // likewise
+	d.follower.Start() //nolint:contextcheck // likewise
+	hearing, deaf := context.WithCancel(ctx)
+	defer deaf()
+	heard := make(chan struct{})
+	go func() {
+		defer close(heard)
+		if d.hears != nil {
+			d.hears.Run(hearing)
+		}
+	}()
 	d.checkups.Start() //nolint:contextcheck // it has a life of its own, which Stop ends
 	served := make(chan error, len(d.listeners))
 	addresses := make([]string, len(d.listeners))
@@ -124,6 +140,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	defer cancel()
 	stopped := d.server.Shutdown(bound)
 	d.arrays.Stop(bound)
+	deaf()
+	<-heard
+	d.follower.Stop(bound)
 	d.checkups.Stop(bound)
 	d.loops.Stop(bound)
 	d.labels.Stop(bound)

@@ -63,6 +63,8 @@ func consequence(op onevolume.Operation) string {
 	switch op.Kind {
 	case onevolume.Detach:
 		return fmt.Sprintf("The volume stays in %s with its data, if the guest has not let go of it yet.", guest(op.VM))
+	case onevolume.Release:
+		return fmt.Sprintf("Host %s stays logged in; the volume stays on record in %s.", op.VM.Host, guest(op.VM))
 	case onevolume.Replug:
 		return fmt.Sprintf("The disk is not put into %s; the volume stays on record there.", guest(op.VM))
 	}

@@ -35,6 +35,8 @@ func task(op onevolume.Operation, v *onevolume.Volume) string {
 		return fmt.Sprintf("attach %s to %s on host %s", what, guest(op.VM), op.VM.Host)
 	case onevolume.Detach:
 		return fmt.Sprintf("detach %s from %s on host %s, and %s", what, guest(op.VM), op.VM.Host, leaving(op.Leave))
+	case onevolume.Release:
+		return fmt.Sprintf("log host %s out of %s, while %s is off or elsewhere", op.VM.Host, what, guest(op.VM))
 	case onevolume.Replug:
 		return fmt.Sprintf("put %s into %s on host %s again", what, guest(op.VM), op.VM.Host)
 	}
@@ -86,6 +88,9 @@ func waysOut(op onevolume.Operation) [][2]string {
 	case onevolume.Detach:
 		add("onevolume resume "+id, "carries the detach on: "+leaving(op.Leave))
 		add("onevolume abort "+id, "takes it back: the volume stays in "+guest(op.VM)+", unless the guest has let go")
+	case onevolume.Release:
+		add("onevolume resume "+id, "goes on logging host "+op.VM.Host+" out")
+		add("onevolume abort "+id, "gives that up: the host may stay logged in")
 	case onevolume.Replug:
 		add("onevolume resume "+id, "goes on putting the disk into "+guest(op.VM))
 		add("onevolume abort "+id, "gives that up: the volume stays on record as in "+guest(op.VM))

@@ -28,6 +28,9 @@ type Config struct {
 	Listen Listen `yaml:"listen"`
 	// OneXMLRPC is oned's endpoint. Empty: as OpenNebula's tools find it.
 	OneXMLRPC string `yaml:"one_xmlrpc"`
+	// Events is where oned publishes its events, as tcp://host:port. Empty:
+	// they are not listened to.
+	Events string `yaml:"events"`
 	// PassThrough passes calls of methods that are not ours on to oned, so
 	// that one endpoint serves all.
 	PassThrough bool   `yaml:"pass_through"`
@@ -79,6 +82,9 @@ type Operations struct {
 	// Labels is how often the daemon compares what VMs show of their volumes
 	// with the inventory; changes show at once. 0 for no such writing.
 	Labels time.Duration `yaml:"labels"`
+	// Follow is how often the daemon asks oned what happened to VMs with
+	// volumes; events are followed at once. 0 for not at all.
+	Follow time.Duration `yaml:"follow"`
 	// GiveUp is how long the daemon tries to end such an operation before it
 	// parks it for an administrator.
 	GiveUp time.Duration `yaml:"give_up"`
@@ -126,6 +132,7 @@ type ISCSI struct {
 func Default() Config {
 	return Config{
 		Listen:      At("127.0.0.1:2475"),
+		Events:      "tcp://localhost:2101",
 		PassThrough: true,
 		Database:    "sqlite:/var/lib/one/onevolume.db",
 		KeyFile:     "/var/lib/one/.one/onevolume_key",
@@ -135,7 +142,7 @@ func Default() Config {
 		AuthCache:    5 * time.Second,
 		DefaultUmask: "177",
 		Shutdown:     20 * time.Second,
-		Operations: Operations{Lease: 30 * time.Second, Sweep: 10 * time.Second, Checkup: 10 * time.Minute, Labels: 10 * time.Minute, GiveUp: 10 * time.Minute,
+		Operations: Operations{Lease: 30 * time.Second, Sweep: 10 * time.Second, Checkup: 10 * time.Minute, Labels: 10 * time.Minute, Follow: 30 * time.Second, GiveUp: 10 * time.Minute,
 			Unplug: time.Minute, Lock: time.Minute},
 		Hosts: Hosts{Connect: 10 * time.Second, Connections: 8, CoolDown: 15 * time.Second, LibvirtURI: "qemu:///system",
 			ISCSI: ISCSI{Login: 10 * time.Second, Replacement: 2 * time.Minute}},
@@ -222,13 +229,16 @@ func (c *Config) check() error {
 	if c.Operations.Lease < time.Second || c.Operations.Lease > 10*time.Minute {
 		return fmt.Errorf("operations.lease: %s is not from 1s to 10m", c.Operations.Lease)
 	}
-	for key, d := range map[string]time.Duration{"operations.checkup": c.Operations.Checkup, "operations.labels": c.Operations.Labels} {
+	for key, d := range map[string]time.Duration{"operations.checkup": c.Operations.Checkup, "operations.labels": c.Operations.Labels, "operations.follow": c.Operations.Follow} {
 		if d != 0 && d < time.Second {
 			return fmt.Errorf("%s: %s is neither 0 nor at least 1s", key, d)
 		}
 	}
 	if c.Hosts.Connections < 1 || c.Hosts.Connections > 100 {
 		return fmt.Errorf("hosts.connections: %d is not from 1 to 100", c.Hosts.Connections)
+	}
+	if u, err := url.Parse(c.Events); c.Events != "" && (err != nil || u.Scheme != "tcp" || u.Port() == "" || u.Path != "") {
+		return fmt.Errorf("events: %q is not of the form tcp://host:port", c.Events)
 	}
 	if c.AuthCache < 0 || c.AuthCache > time.Minute {
 		return fmt.Errorf("auth_cache: %s is not from 0s to 1m", c.AuthCache)

@@ -75,6 +75,8 @@ func TestBadConfigurationIsNamed(t *testing.T) {
 		"operations: {lease: 1ms}":                 "operations.lease",
 		"operations: {unplug: -1s}":                "operations.unplug",
 		"operations: {labels: 1ms}":                "operations.labels",
+		"operations: {follow: 1ms}":                "operations.follow",
+		"events: localhost:2101":                   "events:",
 		"log: {level: loud}":                       "log.level",
 		"log: {format: xml}":                       "log.format",
 		"hosts: {connections: 0}":                  "hosts.connections",

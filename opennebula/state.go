@@ -50,8 +50,12 @@ func (s LCMState) String() string { return name(lcmStates[:], int(s), "LCM_STATE
 // HostState is what oned calls a host's state.
 type HostState int
 
-// HostOffline is the state of a host that was set offline.
-const HostOffline HostState = 8
+// The host states that matter here.
+const (
+	HostError           HostState = 3
+	HostMonitoringError HostState = 5 // in ERROR, and being monitored again
+	HostOffline         HostState = 8 // set so by an administrator
+)
 
 var hostStates = [...]string{"INIT", "MONITORING_MONITORED", "MONITORED", "ERROR", "DISABLED", "MONITORING_ERROR",
 	"MONITORING_INIT", "MONITORING_DISABLED", "OFFLINE"}

@@ -35,6 +35,7 @@ type HistoryRecord struct {
 	VMMad    string `xml:"VM_MAD"`
 	TMMad    string `xml:"TM_MAD"`
 	DSID     int    `xml:"DS_ID"`
+	RSTime   int64  `xml:"RSTIME"` // when it began to run there, in seconds since 1970; not in the short form
 }
 
 // VMInfo asks for a VM. Codes: NotFound, Forbidden (no right to USE it).

@@ -12,7 +12,7 @@ import (
 
 // Finish ends a running operation and frees its volume: to AVAILABLE it goes
 // back to its home, without VM and without reason; RETAINED keeps the owner;
-// ATTACHED and ERROR keep the VM. The ending's error becomes the volume's
+// ATTACHED and ERROR keep the VM, but a release that is DONE takes the host off. The ending's error becomes the volume's
 // reason, except on an AVAILABLE one, which others may see next. A call whose
 // answer was lost may be repeated.
 //
@@ -47,7 +47,7 @@ func (s *Store) Finish(ctx context.Context, ref onevolume.OperationRef, e onevol
 		if err != nil {
 			return err
 		}
-		if err := s.settleVolume(ctx, tx, o.Volume, e, now); err != nil {
+		if err := s.settleVolume(ctx, tx, o, e, now); err != nil {
 			return err
 		}
 		return s.deed(ctx, tx, o.ended(e))
@@ -74,7 +74,7 @@ func (o *operation) misfit(e onevolume.Ending) string {
 		return fmt.Sprintf("it was %s before", o.Prior)
 	case e.Status != onevolume.Done:
 	case o.Kind != onevolume.Detach && e.State != onevolume.Attached:
-		return fmt.Sprintf("%s ends with it in the VM", o.Kind)
+		return fmt.Sprintf("%s ends with it attached", o.Kind)
 	case o.Kind == onevolume.Detach && !e.State.Free():
 		return "detach ends with it in no VM"
 	case e.State == onevolume.Available && o.Leave == onevolume.LeaveData:
@@ -104,8 +104,8 @@ func badEnding(ref onevolume.OperationRef, e onevolume.Ending, why string) error
 }
 
 // settleVolume gives the volume its state after the operation.
-func (s *Store) settleVolume(ctx context.Context, tx *sql.Tx, id onevolume.VolumeID, e onevolume.Ending, now time.Time) error {
-	r, err := s.get(ctx, tx, id)
+func (s *Store) settleVolume(ctx context.Context, tx *sql.Tx, o *operation, e onevolume.Ending, now time.Time) error {
+	r, err := s.get(ctx, tx, o.Volume)
 	if err != nil {
 		return err
 	}
@@ -121,6 +121,11 @@ func (s *Store) settleVolume(ctx context.Context, tx *sql.Tx, id onevolume.Volum
 		return err
 	}
 	r.State, r.Reason = e.State, e.Error
+	if o.Kind == onevolume.Release && e.Status == onevolume.Done {
+		// Its source stays: it is what the disk is known by in domains that
+		// name no serial number.
+		r.Attachment.Host, r.Attachment.Device = "", ""
+	}
 	if r.State.Free() {
 		r.Attachment = onevolume.Attachment{VM: onevolume.NoVM}
 	}
@@ -155,6 +160,7 @@ func goHome(ctx context.Context, tx *sql.Tx, r *row) error {
 		r.homeName = name
 	}
 	r.Name, r.Owner = free, r.Home
+	delete(r.Attributes, onevolume.PolicyKey)
 	return nil
 }
 

@@ -134,7 +134,7 @@ func (s *Store) chooseNamed(ctx context.Context, q querier, who onevolume.Caller
 	return v, nil
 }
 
-// chooseAttached finds the volume to detach or to replug. Whoever may manage
+// chooseAttached finds the volume to detach, to replug or to release. Whoever may manage
 // the VM may take a disk out of it: there is no right on the volume to check.
 // But what is locked stays: a lock of level USE keeps a volume in its VM, and
 // one of MANAGE keeps its data.
@@ -159,7 +159,7 @@ func (s *Store) chooseAttached(ctx context.Context, q querier, who onevolume.Cal
 		return v, onevolume.Errorf(onevolume.Action, "Volume %d is not attached to VM %d: it is %s.", v.ID, r.VM.ID, v.State)
 	case v.Attachment.VM != r.VM.ID:
 		return v, onevolume.Errorf(onevolume.Action, "Volume %d is not attached to VM %d but to VM %d.", v.ID, r.VM.ID, v.Attachment.VM)
-	case r.Kind == onevolume.Replug && v.State != onevolume.Attached:
+	case r.Kind != onevolume.Detach && v.State != onevolume.Attached:
 		return v, s.inTheWay(ctx, q, &v.Volume)
 	}
 	if running, err := runningOn(ctx, q, v.ID); err != nil || running != nil {

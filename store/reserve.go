@@ -11,8 +11,8 @@ import (
 )
 
 // Reserve chooses the volume that r asks for, moves it to ATTACHING or
-// DETACHING and opens an operation, all or nothing. To replug, the volume
-// must be ATTACHED to the VM; it keeps its attachment. Two calls never get the
+// DETACHING and opens an operation, all or nothing. To replug or release, the
+// volume must be ATTACHED to the VM; it keeps its attachment. Two calls never get the
 // same volume. With DryRun it chooses and checks, writes nothing, and gives
 // the volume as it is and no operation.
 //
@@ -70,7 +70,7 @@ func (s *Store) Reserve(ctx context.Context, who onevolume.Caller, r onevolume.R
 func checkRequest(r onevolume.Request) error {
 	bad := func(format string, args ...any) error { return onevolume.Errorf(onevolume.Invalid, format, args...) }
 	switch {
-	case r.Kind != onevolume.Attach && r.Kind != onevolume.Detach && r.Kind != onevolume.Replug:
+	case r.Kind != onevolume.Attach && r.Kind != onevolume.Detach && r.Kind != onevolume.Replug && r.Kind != onevolume.Release:
 		return bad("no such kind of operation: %q", r.Kind)
 	case r.VM.ID < 0:
 		return bad("no such VM: %d", r.VM.ID)
@@ -162,7 +162,7 @@ func admitTo(ctx context.Context, q querier, holding bool, who onevolume.Caller,
 func (s *Store) claim(ctx context.Context, tx *sql.Tx, r onevolume.Request, v *row) (bool, error) {
 	next := onevolume.Attaching
 	switch r.Kind {
-	case onevolume.Detach:
+	case onevolume.Detach, onevolume.Release:
 		next = onevolume.Detaching
 	case onevolume.Attach:
 		v.Attachment = onevolume.Attachment{VM: r.VM.ID}

@@ -32,17 +32,22 @@ func (r *run) detachSteps() []step {
 	}
 	return append(steps, step{Name: stepRelease, Do: func(ctx context.Context, f *facts) error {
 		for _, host := range r.places() {
-			r.tell(Event{Text: "logging host " + host + " out"})
-			h, err := r.on(ctx, host)
-			if err != nil {
-				return err
-			}
-			if err := r.release(ctx, h); err != nil {
+			if err := r.logOut(ctx, host); err != nil {
 				return err
 			}
 		}
 		return nil
 	}})
+}
+
+// logOut takes the device off a host and logs it out.
+func (r *run) logOut(ctx context.Context, host string) error {
+	r.tell(Event{Text: "logging host " + host + " out"})
+	h, err := r.on(ctx, host)
+	if err != nil {
+		return err
+	}
+	return r.release(ctx, h)
 }
 
 // places are the hosts on which the volume may be: where the VM runs, and

@@ -13,11 +13,20 @@ func (pt *point) judge(want onevolume.State) {
 	pt.invariants(pt.what+" at "+pt.at, true, true)
 	got := pt.read(pt.v.ID)
 	pt.untouched()
-	if got.State == onevolume.Attached && pt.lost[got.ID] && len(pt.plugged()[got.ID]) == 0 {
+	switch {
+	case got.State == onevolume.Attached && got.Attachment.Host == "":
+		got.State = noHost
+	case got.State == onevolume.Attached && pt.lost[got.ID] && len(pt.plugged()[got.ID]) == 0:
 		got.State = noDisk
 	}
 	outcome := string(got.State)
 	switch got.State {
+	case noHost:
+		kept := onevolume.Attachment{VM: pt.v.Attachment.VM, Source: pt.v.Attachment.Source, Serial: pt.v.Attachment.Serial}
+		if left := pt.left(got); got.Attachment != kept || len(left) > 0 || pt.units[got.ID].Content != "the guest's data" {
+			pt.Errorf("%s at %s: %+v with %q, and left are %q", pt.what, pt.at, got.Attachment, pt.units[got.ID].Content, left)
+		}
+		outcome = "kept, on no host"
 	case noDisk:
 		if got.Attachment.VM != pt.v.Attachment.VM || pt.units[got.ID].Content != "the guest's data" {
 			pt.Errorf("%s at %s: %+v with %q", pt.what, pt.at, got, pt.units[got.ID].Content)

@@ -33,11 +33,16 @@ var acts = []act{
 	{"detach to xfs", onevolume.Detach, onevolume.LeaveXFS},
 	{"detach and keep", onevolume.Detach, onevolume.LeaveData},
 	{"replug", onevolume.Replug, ""},
+	{"release", onevolume.Release, ""},
 }
 
 // noDisk is the state, for the tables alone, of an ATTACHED volume whose guest
 // has lost it: what a replug finds, and leaves when it fails.
 const noDisk onevolume.State = "ATTACHED, and not in the guest"
+
+// noHost is the state, for the tables alone, of an ATTACHED volume that is on
+// no host: what a release leaves.
+const noHost onevolume.State = "ATTACHED, on no host"
 
 func (a act) steps() []workflow.Step { return workflow.StepsOf(a.kind, a.leave) }
 
@@ -65,6 +70,8 @@ func (a act) noReturn() int {
 // goal is the volume's state when the act has succeeded, prior the one before.
 func (a act) goal() onevolume.State {
 	switch {
+	case a.kind == onevolume.Release:
+		return noHost
 	case a.kind != onevolume.Detach:
 		return onevolume.Attached
 	case a.leave == onevolume.LeaveData:
@@ -77,7 +84,7 @@ func (a act) prior() onevolume.State {
 	switch a.kind {
 	case onevolume.Attach:
 		return onevolume.Available
-	case onevolume.Replug:
+	case onevolume.Replug, onevolume.Release:
 		return noDisk
 	}
 	return onevolume.Attached
@@ -108,8 +115,8 @@ func eachTable(t *testing.T, test func(tb *table)) {
 			if raceDetector && i+j > 0 {
 				continue
 			}
-			if a.kind == onevolume.Replug && by == byDaemon {
-				continue // no call asks for one: it is the doctor's, wherever that runs
+			if (a.kind == onevolume.Replug || a.kind == onevolume.Release) && by == byDaemon {
+				continue // no call asks for one: whoever does runs it as a client
 			}
 			t.Run(a.name+" by "+by, func(t *testing.T) {
 				t.Parallel()
@@ -181,11 +188,12 @@ func (tb *table) point(of int, what, at string) (*point, bool) {
 	case onevolume.Detach:
 		c.plant(vm, v, 1)
 		pt.req = detachRequest(vm, v, tb.act.leave)
-	case onevolume.Replug:
+	case onevolume.Replug, onevolume.Release:
 		c.plant(vm, v, 1)
 		c.hosts[0].virt.Edit(vm.DeployID, func(d *hypervisortest.Domain) { d.Disks = d.Disks[:1] })
 		c.lost[v.ID] = true
 		pt.req = replugRequest(vm, v)
+		pt.req.Kind = tb.act.kind
 	}
 	pt.v, pt.stander = c.read(v.ID), c.read(stander.ID)
 	return pt, true

@@ -13,7 +13,7 @@ import (
 // has reopened. The caller has taken it over: op has the caller's generation.
 // Unless op.Way says which way to go, what is true on the host decides, not
 // what the journal says: an attach whose disk is in the guest is completed,
-// any other is undone; a detach is carried on. An error with the code Unknown
+// any other is undone; a detach is carried on, a release is given up. An error with the code Unknown
 // says that it must be tried again later; everything else is final.
 func (e *Engine) Resume(ctx context.Context, op onevolume.Operation, vol onevolume.Volume, journal []onevolume.Entry) (Outcome, error) {
 	driver, err := e.Driver(op.VM)
@@ -48,6 +48,9 @@ func (e *Engine) Resume(ctx context.Context, op onevolume.Operation, vol onevolu
 			story.Reached = len(steps) - 1
 		}
 		cause := errors.New("its owner died before the disk was in the guest")
+		if op.Kind == onevolume.Release {
+			cause = errors.New("its owner died before the host was logged out")
+		}
 		if op.Way == onevolume.Back {
 			cause = errors.New("an administrator had it taken back")
 		}
@@ -84,6 +87,11 @@ func (r *run) goOn(ctx context.Context, story saga.Story[facts]) (bool, error) {
 			return false, r.mayKeep(ctx)
 		}
 		return true, nil
+	}
+	if r.op.Kind == onevolume.Release {
+		// What was done of it harms nobody, and the VM may run by now: whoever
+		// wants it still asks again.
+		return r.op.Way == onevolume.Forward, nil
 	}
 	h, err := r.on(ctx, r.op.VM.Host)
 	if err != nil {

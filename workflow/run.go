@@ -184,7 +184,7 @@ func (r *run) finished(ctx context.Context) (Outcome, error) {
 		return Outcome{}, r.lost(err)
 	}
 	out := Outcome{Operation: r.op.ID, Volume: r.vol, VM: r.op.VM}
-	if r.op.Kind != onevolume.Detach {
+	if r.op.Kind == onevolume.Attach || r.op.Kind == onevolume.Replug {
 		out.Disk = r.facts.Disk
 		out.GuestPath = r.driver.GuestPath(r.facts.Disk)
 	}
@@ -193,7 +193,7 @@ func (r *run) finished(ctx context.Context) (Outcome, error) {
 
 func (r *run) goal() onevolume.State {
 	switch {
-	case r.op.Kind != onevolume.Detach:
+	case r.op.Kind != onevolume.Detach: // attached, though a release leaves it on no host
 		return onevolume.Attached
 	case r.op.Leave == onevolume.LeaveData:
 		return onevolume.Retained

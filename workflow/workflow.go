@@ -155,6 +155,8 @@ func (r *run) steps() ([]step, error) {
 		return r.attachSteps(), nil
 	case onevolume.Detach:
 		return r.detachSteps(), nil
+	case onevolume.Release:
+		return r.releaseSteps(), nil
 	}
 	return nil, onevolume.Errorf(onevolume.Invalid, "no such kind of operation: %q", r.op.Kind).
 		WithHint("a newer onevolume began it: let that one end it")

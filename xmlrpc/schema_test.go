@@ -39,7 +39,7 @@ func documents() *rapid.Generator[[]any] {
 			}
 			pool.Volumes = append(pool.Volumes, d)
 		}
-		op := onevolume.Operation{ID: number().Draw(t, "id"), Kind: rapid.SampledFrom([]onevolume.Kind{onevolume.Attach, onevolume.Detach, onevolume.Replug}).Draw(t, "kind"),
+		op := onevolume.Operation{ID: number().Draw(t, "id"), Kind: rapid.SampledFrom([]onevolume.Kind{onevolume.Attach, onevolume.Detach, onevolume.Replug, onevolume.Release}).Draw(t, "kind"),
 			Volume: v.ID, VM: vm(t), Leave: rapid.SampledFrom([]onevolume.Leave{onevolume.LeaveZeroes, onevolume.LeaveExt4, onevolume.LeaveXFS, onevolume.LeaveData}).Draw(t, "leave"),
 			Status: onevolume.Parked, Prior: onevolume.Retained, Way: onevolume.Back, By: owner(t), Owner: hostile().Draw(t, "owner"), Lease: moment(t, "lease"),
 			Error: hostile().Draw(t, "error")}

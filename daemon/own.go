@@ -1,0 +1,40 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+
+	"onevolume"
+)
+
+// itself is the daemon, when nobody asked it.
+var itself = onevolume.Caller{Owner: onevolume.Owner{User: "oneadmin", Group: "oneadmin"}, Groups: []int{0}}
+
+// Do runs an operation that the daemon wants itself, to its end. The context
+// does not end it. When it could not be ended yet, the sweep goes on with it.
+func (d *Daemon) Do(ctx context.Context, req onevolume.Request) error {
+	ctx = context.WithoutCancel(ctx)
+	req.Owner = fmt.Sprintf("%s request %d", d.Name, d.requests.Add(1))
+	if !d.enter() {
+		return errStopping()
+	}
+	defer d.jobs.Done()
+	job, err := d.engine(itself).Begin(ctx, req)
+	if err != nil {
+		return err
+	}
+	op := job.Operation()
+	d.claim(op.ID)
+	log := d.about(op)
+	log.Info("operation begins, since something happened to the VM")
+	_, err = job.Run(ctx)
+	logEnd(log, err)
+	d.unclaim(op.ID, d.outcome(ctx, op, err, d.Now(), log))
+	return err
+}
+
+// HasDisk looks whether a VM's domain has a volume (see workflow.Engine).
+func (d *Daemon) HasDisk(ctx context.Context, vm onevolume.VM, v onevolume.Volume) (bool, error) {
+	e := d.Engine
+	return e.HasDisk(ctx, vm, v)
+}
