@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"sync/atomic"
 	"syscall"
 	"unsafe"
@@ -42,6 +43,10 @@ func openWALIndex(ctx context.Context, conn *sql.Conn, path string) (*walIndex, 
 	}
 	var tables int // whoever reads makes the file
 	if err := conn.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&tables); err != nil {
+		return nil, err
+	}
+	path, err := filepath.EvalSymlinks(path) // SQLite does so, too
+	if err != nil {
 		return nil, err
 	}
 	path += "-shm"
