@@ -19,7 +19,7 @@ func TestDecide(t *testing.T) {
 				if r.Host != "" && r.Host != at && a == Plug {
 					t.Errorf("%+v, %s: plugged while host %s may have it", r, vm, r.Host)
 				}
-				if r.Lost && a != Nothing && a != Refuse && !(a == Plug && at == r.Host) {
+				if r.Lost && a != Nothing && a != Refuse && (a != Plug || at != r.Host) {
 					t.Errorf("%+v, %s: %s, though host %s may still write", r, vm, a, r.Host)
 				}
 				if ends := a == End || a == Keep; ends && (stage != Ended && stage != Gone || r.Host != "") {

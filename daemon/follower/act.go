@@ -31,8 +31,12 @@ func (f *Follower) judge(ctx context.Context, v onevolume.Volume, vm VM, seen ma
 	about := fmt.Sprintf("%s: %s, on record on %q", a, boot(vm), v.Attachment.Host)
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if _, busy := f.busy[v.ID]; busy {
+		f.busy[v.ID] = true
+		return
+	}
 	switch bad, failed := f.failed[v.ID]; {
-	case f.busy[v.ID], ctx.Err() != nil:
+	case ctx.Err() != nil:
 		return
 	case a == follow.Nothing:
 		delete(f.failed, v.ID)
@@ -51,7 +55,7 @@ func (f *Follower) judge(ctx context.Context, v onevolume.Volume, vm VM, seen ma
 		slot = make(chan struct{}, perHost)
 		f.slots[host] = slot
 	}
-	f.busy[v.ID] = true
+	f.busy[v.ID] = false
 	working := context.WithoutCancel(ctx)
 	f.work.Go(func() {
 		select {
@@ -69,6 +73,7 @@ func (f *Follower) noted(v onevolume.Volume, about string, err error) {
 	f.mu.Lock()
 	before, again := f.failed[v.ID]
 	again = again && before.about == about
+	missed := f.busy[v.ID]
 	delete(f.busy, v.ID)
 	if err == nil {
 		delete(f.failed, v.ID)
@@ -81,6 +86,9 @@ func (f *Follower) noted(v onevolume.Volume, about string, err error) {
 		time.AfterFunc(wait, func() { f.Hear(v.Attachment.VM) })
 	}
 	f.mu.Unlock()
+	if missed {
+		f.Hear(v.Attachment.VM)
+	}
 	if err != nil && !again {
 		f.Log.Warn("a volume does not follow its VM; it is tried again", zap.Int("volume", int(v.ID)), zap.Int("vm", int(v.Attachment.VM)),
 			zap.Error(err), zap.String("hint", onevolume.HintOf(err)))

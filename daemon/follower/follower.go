@@ -6,6 +6,7 @@ package follower
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -71,7 +72,9 @@ type Follower struct {
 	work  sync.WaitGroup
 	slots map[string]chan struct{} // by host
 
-	busy map[onevolume.VolumeID]bool // volumes that something is done about
+	// busy are the volumes that something is done about, true when their VM
+	// is to be looked at again after it.
+	busy map[onevolume.VolumeID]bool
 	// whole are the volumes that were seen in their VM, and in which boot.
 	whole map[onevolume.VolumeID]string
 	// failed are those about which something failed, or is refused.
@@ -272,7 +275,7 @@ func stateOf(known map[onevolume.VMID]VM, id onevolume.VMID) VM {
 
 // silent tells once of an authority that does not answer.
 func (f *Follower) silent(ctx context.Context, what string, err error) {
-	if context.Cause(ctx) == context.Canceled || f.mute {
+	if errors.Is(ctx.Err(), context.Canceled) || f.mute {
 		return
 	}
 	f.mute = true
@@ -293,7 +296,7 @@ func (f *Follower) forget(volumes []onevolume.Volume) {
 		}
 	}
 	for id := range f.failed {
-		if !attached[id] && !f.busy[id] {
+		if _, busy := f.busy[id]; !attached[id] && !busy {
 			delete(f.failed, id)
 		}
 	}
