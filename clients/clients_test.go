@@ -308,8 +308,8 @@ func post(t *testing.T, endpoint string, body []byte) []byte {
 }
 
 // refuses are the methods that cannot succeed here: a server is not shut down
-// from afar, and there is no storage machine to ask.
-var refuses = map[string]bool{"system.shutdown": true, "one.volume.arraysync": true}
+// from afar.
+var refuses = map[string]bool{"system.shutdown": true}
 
 // TestEveryMethodIsCalled: a method that the daemon serves and that calls.txt
 // leaves out is a gap, and so is one that is never refused there.

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"onevolume/assemble"
+	"onevolume/command/ssh/sshtest"
+	"onevolume/openfiler/openfilertest"
 	"onevolume/opennebula/onetest"
 	"onevolume/xmlrpc/wire"
 )
@@ -36,7 +38,8 @@ func TestMain(m *testing.M) {
 
 // startDaemon runs onevolumed as a process of its own, on a new SQLite file,
 // beside a stand-in for oned that knows world, until the test ends. No host of
-// the world can be reached. more is added to the configuration.
+// the world can be reached; the array of1, which is read only when it is asked
+// for, is an Openfiler. more is added to the configuration.
 func startDaemon(t *testing.T, world onetest.World, more string) (endpoint string) {
 	t.Helper()
 	oned := onetest.Start(t, world)
@@ -48,9 +51,13 @@ func startDaemon(t *testing.T, world onetest.World, more string) (endpoint strin
 		}
 		return path
 	}
-	ssh := write("ssh_config", "Host *\n  HostName 127.0.0.1\n  Port 1\n")
+	filer, known, key := startOpenfiler(t)
+	host, port, _ := net.SplitHostPort(filer)
+	ssh := write("ssh_config", fmt.Sprintf("Host filer\n  HostName %s\n  Port %s\n  IdentityAgent none\nHost *\n  HostName 127.0.0.1\n  Port 1\n", host, port))
 	conf := write("conf", fmt.Sprintf("listen: %s\none_xmlrpc: %s\ndatabase: sqlite:%s\nkey_file: %s\nshutdown: 100ms\n"+
-		"operations: {checkup: 0s}\nhosts: {ssh_config: %s}\n%s", addr, oned.Endpoint, filepath.Join(dir, "db"), filepath.Join(dir, "key"), ssh, more))
+		"operations: {checkup: 0s}\nhosts: {ssh_config: %s, known_hosts: [%s], identities: [%s]}\n"+
+		"arrays: [{name: of1, kind: openfiler, host: filer, portals: [10.0.0.5], every: 0s}]\n%s",
+		addr, oned.Endpoint, filepath.Join(dir, "db"), filepath.Join(dir, "key"), ssh, known, key, more))
 
 	self, err := os.Executable()
 	if err != nil {
@@ -95,6 +102,21 @@ func startDaemon(t *testing.T, world onetest.World, more string) (endpoint strin
 		t.Fatal("onevolumed does not serve within a minute")
 	}
 	return "http://" + addr + wire.Path
+}
+
+// startOpenfiler puts the files of an Openfiler behind an SSH server, and gives
+// its address, the file of its host key and that of a key that logs in. The
+// daemon reads the places where an Openfiler has them, so the shell there finds
+// them in the test's folder.
+func startOpenfiler(t *testing.T) (addr, known, key string) {
+	t.Helper()
+	array := openfilertest.New(t)
+	elsewhere := fmt.Sprintf(`sed -u "s#/proc/net/iet/#%s&#g; s#/opt/openfiler/#%[1]s&#g" | /bin/sh`, array.Dir)
+	s := &sshtest.Server{Env: array.Env(), Shell: []string{"sh", "-c", elsewhere}}
+	key, public, _ := sshtest.KeyFile(t, "")
+	s.Authorized = append(s.Authorized, public)
+	s.Start(t)
+	return s.Addr, s.KnownHosts(t), key
 }
 
 // freeAddr is an address on loopback that nobody listens on.
