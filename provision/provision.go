@@ -65,7 +65,7 @@ func (e *Engine) Run(ctx context.Context, op onevolume.Operation) error {
 
 // Resume carries on an operation whose owner died, or that an administrator
 // has reopened; op has the caller's generation. It goes on unless taking back
-// had begun, or op.Way says back: every step may be done again.
+// had begun of what can be, or op.Way says back: every step may be done again.
 func (e *Engine) Resume(ctx context.Context, op onevolume.Operation, journal []onevolume.Entry) error {
 	r, err := e.newRun(op)
 	if err != nil {
@@ -78,7 +78,7 @@ func (e *Engine) Resume(ctx context.Context, op onevolume.Operation, journal []o
 			return &saga.Stuck{Step: "resume", Cause: err}
 		}
 		r.made = story.State
-		if op.Way == onevolume.Back || story.Undoing && op.Way == onevolume.Decide {
+		if op.Way == onevolume.Back || story.Undoing && op.Way == onevolume.Decide && r.takenBack() {
 			// What the journal does not say was begun may have been: the entry
 			// is written before the array is asked, but by whom died then.
 			story.Reached = len(g.Steps) - 1
@@ -86,6 +86,12 @@ func (e *Engine) Resume(ctx context.Context, op onevolume.Operation, journal []o
 		}
 		return g.Forward(ctx, &story, &r.made)
 	})
+}
+
+// takenBack says whether what the operation does can be undone once it is so.
+// What is deleted, grown or reverted cannot: it is done again instead.
+func (r *run) takenBack() bool {
+	return r.op.Kind == onevolume.Create || r.op.Kind == onevolume.SnapshotCreate
 }
 
 // run is one operation under way.
