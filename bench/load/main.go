@@ -39,6 +39,7 @@ func main() {
 	flag.Parse()
 	err := func() error {
 		if *ceiling != "" {
+			stop() // a signal ends it
 			return serveCeiling(*ceiling)
 		}
 		for _, text := range strings.Split(*sizes, ",") {
