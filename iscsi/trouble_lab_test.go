@@ -225,7 +225,7 @@ func TestLabReplaced(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_, _ = hold.Run(t.Context(), command.Cmd{Name: "hold", Script: `exec 3<"$1"; sleep 8`, Args: []string{d.Path}, Timeout: time.Minute})
+		_, _ = hold.Run(t.Context(), command.Cmd{Name: "hold", Script: `exec 3<"$1"; until [ -e /tmp/let-go ]; do sleep 0.3; done`, Args: []string{d.Path}, Timeout: time.Minute})
 	}()
 	waitFor(t, "the disk to be held", func() bool {
 		return f.lab.Exec("host01", "find /proc/[0-9]*/fd -lname /dev/"+d.Name+" 2>/dev/null | grep -q .").Code == 0
@@ -235,6 +235,7 @@ func TestLabReplaced(t *testing.T) {
 	if found, err := f.Find(t.Context(), f.conn, v.Target); err != nil || len(found) != 1 || found[0].Name != d.Name {
 		t.Errorf("%+v %v", found, err)
 	}
+	l.Exec("host01", "touch /tmp/let-go")
 	<-done
 	f.mustRelease(v)
 	l.Clean(t)
