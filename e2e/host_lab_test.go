@@ -79,12 +79,12 @@ func TestHostFrozenAndThawed(t *testing.T) {
 	s.trap("virsh", "attach-device")
 	client := s.begin(s.attaches()...)
 	s.held("virsh")
-	s.letGo("virsh")
 	s.Command("node", "freeze", s.host)
 	t.Cleanup(func() { s.Command("node", "thaw", s.host) })
 	time.Sleep(7 * time.Second)
 	s.state("disk", "ATTACHING")
 	s.Command("node", "thaw", s.host)
+	s.letGo("virsh")
 	status := client.ends()
 	end := s.settled("ATTACHED")
 	if status != 0 {
