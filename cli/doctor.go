@@ -41,7 +41,7 @@ func (a *App) doctorCommand() *cobra.Command {
 			"Nothing of targets that are not in the inventory is touched. It works from here, over this user's SSH.\n\n" +
 			"After the inventory was restored from a backup, it may give out volumes again when doctor has examined all hosts\n" +
 			"and nothing dangerous is left.\n\n" +
-			"With an option of tables (-l, --csv, --no-header …) it prints a table of the differences instead. The columns may be\n" +
+			"With an option of tables (-l, --csv, --no-header ...) it prints a table of the differences instead. The columns may be\n" +
 			"laid out in onevolume-doctor.yaml beside onevolume.yaml.\n\n" +
 			"The exit status is 0 when nothing differs (any more), 1 when something does, 255 when it could not be told.",
 		Example: "  onevolume doctor\n  onevolume doctor --host host01 --fix",

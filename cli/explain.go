@@ -29,7 +29,7 @@ func (a *App) explainCommand() *cobra.Command {
 		Long: "A number is the id of an operation. A volume is given by name, or by --volume as id or name: its newest\n" +
 			"operation is told then, or every one with --all. Commands on hosts are shown to oneadmin's group.\n" +
 			"Secrets are masked. Nothing is cut off; on a terminal long lines are folded.\n\n" +
-			"With an option of tables (-l, -f, --csv …) it prints a table instead: a row for each event of the journal and for\n" +
+			"With an option of tables (-l, -f, --csv ...) it prints a table instead: a row for each event of the journal and for\n" +
 			"each command on a host. The columns may be laid out in onevolume-explain.yaml beside onevolume.yaml.",
 		Example: "  onevolume explain 12\n  onevolume explain disk1\n  onevolume explain --volume 3 --all",
 		Args:    arguments("[operation|volumeid]"),
