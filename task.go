@@ -73,11 +73,9 @@ type Space struct {
 	Provisioned, Limit Size
 	// Volumes is how many the inventory has there.
 	Volumes int
-	// AutoCreate says that an attach may make a volume there.
-	AutoCreate bool
-	Trouble    string    // what an administrator has to look at
-	Error      string    // why the newest look failed
-	Time       time.Time // of the newest look that did not; zero for none
+	Trouble string    // what an administrator has to look at
+	Error   string    // why the newest look failed
+	Time    time.Time // of the newest look that did not; zero for none
 }
 
 // UnknownSize stands in a Space where the array did not tell.

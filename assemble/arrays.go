@@ -6,6 +6,10 @@ import (
 	"go.uber.org/zap"
 
 	"onevolume"
+	"onevolume/array"
+	"onevolume/array/linux"
+	"onevolume/array/lio"
+	"onevolume/array/tgt"
 	"onevolume/command"
 	"onevolume/command/ssh"
 	"onevolume/config"
@@ -13,6 +17,7 @@ import (
 	"onevolume/inventory"
 	"onevolume/openfiler"
 	"onevolume/opennebula"
+	"onevolume/provision"
 )
 
 // arrays are the storage machines of the configuration, ready to be read. The
@@ -24,6 +29,9 @@ func arrays(c config.Config, service *inventory.Service, log *zap.Logger, name s
 	}
 	a := &daemon.Arrays{Log: log, Watched: map[string]daemon.Watched{}}
 	for _, conf := range c.Arrays {
+		if conf.Makes() {
+			continue // see makers
+		}
 		array := openfiler.Array{Name: conf.Name, Host: conf.Host, Targets: conf.Targets}
 		for _, text := range conf.Portals {
 			p, err := onevolume.ParsePortal(text)
@@ -41,6 +49,67 @@ func arrays(c config.Config, service *inventory.Service, log *zap.Logger, name s
 		}}
 	}
 	return a, nil
+}
+
+// makers are the arrays of the configuration on which volumes are made.
+func makers(c config.Config, log *zap.Logger) (map[string]daemon.Maker, error) {
+	list := map[string]daemon.Maker{}
+	for _, conf := range c.Arrays {
+		if !conf.Makes() {
+			continue
+		}
+		var portals []onevolume.Portal
+		for _, text := range conf.Portals {
+			p, err := onevolume.ParsePortal(text)
+			if err != nil {
+				return nil, fmt.Errorf("arrays: %s: %w", conf.Name, err)
+			}
+			portals = append(portals, p)
+		}
+		hosts := c.Hosts
+		hosts.User = conf.Login()
+		o := linux.Options{Host: conf.Host, Dialer: command.LoggedDialer(dialer(hosts), logCommands(log)),
+			Overprovision: conf.Overprovision, MinFree: conf.MinFree}
+		lvm := linux.LVM{VG: conf.VG, Pool: conf.Pool}
+		var m *linux.Machine
+		var err error
+		switch {
+		case conf.Kind == "lio":
+			m, err = lio.New(o, lvm, lio.Options{IQN: conf.IQN, Portals: portals})
+		case conf.Directory != "":
+			m, err = tgt.New(o, linux.Files{Dir: conf.Directory}, tgt.Options{IQN: conf.IQN, Portals: portals})
+		default:
+			m, err = tgt.New(o, lvm, tgt.Options{IQN: conf.IQN, Portals: portals})
+		}
+		if err != nil {
+			return nil, fmt.Errorf("arrays: %s: %w", conf.Name, err)
+		}
+		list[conf.Name] = daemon.Maker{Array: m, Kind: conf.Kind, Anybody: conf.Users, Every: conf.Interval()}
+	}
+	return list, nil
+}
+
+// demand has arrays work for the inventory.
+type demand struct {
+	*daemon.Daemon
+	*daemon.Spaces
+}
+
+// provide gives the daemon the arrays that make volumes.
+func (d *Daemon) provide(service *inventory.Service) error {
+	list, err := makers(d.conf, d.log)
+	if err != nil {
+		return err
+	}
+	arrays := map[string]array.Array{}
+	for name, m := range list {
+		arrays[name] = m.Array
+	}
+	d.loops.Tasks = d.store
+	d.loops.Provision = &provision.Engine{Ledger: d.store, Arrays: arrays, Lease: d.loops.Engine.Limits.Lease, Now: d.loops.Now}
+	d.spaces = &daemon.Spaces{Makers: list, Count: d.store.CountOnArrays, Log: d.log, Now: d.loops.Now}
+	service.Makers = demand{d.loops, d.spaces}
+	return nil
 }
 
 // dialer reaches machines as the section hosts says.

@@ -36,6 +36,7 @@ type Daemon struct {
 	loops     *daemon.Daemon
 	checkups  *daemon.Checkups
 	arrays    *daemon.Arrays
+	spaces    *daemon.Spaces
 	labels    *labels.Labels
 	follower  *follower.Follower
 	hears     *events.Subscriber // nil for nothing
@@ -91,9 +92,12 @@ func (d *Daemon) connect(ctx context.Context) error {
 	if d.arrays, err = arrays(d.conf, service.Service, d.log, d.loops.Name); err != nil {
 		return err
 	}
+	if err = d.provide(service.Service); err != nil {
+		return err
+	}
 	auth := opennebula.NewAuthenticator(one, d.conf.AuthCache)
 	w := &wire.Server{Known: auth.Recall}
-	api := xmlrpc.Server{Auth: auth, Inventory: service, Operator: d.loops, Health: d.checkups, Arrays: d.arrays, Unaudited: d.logUnaudited}
+	api := xmlrpc.Server{Auth: auth, Inventory: service, Operator: d.loops, Health: d.checkups, Arrays: d.arrays, Spaces: d.spaces, Unaudited: d.logUnaudited}
 	api.Register(w)
 	if d.conf.PassThrough {
 		w.Reserved = "one.volume"
@@ -110,6 +114,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	defer func() { _ = d.log.Sync() }() // standard error cannot be synced everywhere
 	d.loops.Start()
 	d.arrays.Start()   //nolint:contextcheck // likewise
+	d.spaces.Start()   //nolint:contextcheck // likewise
 	d.labels.Start()   //nolint:contextcheck // likewise
 	d.follower.Start() //nolint:contextcheck // likewise
 	hearing, deaf := context.WithCancel(ctx)
@@ -140,6 +145,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	defer cancel()
 	stopped := d.server.Shutdown(bound)
 	d.arrays.Stop(bound)
+	d.spaces.Stop(bound)
 	deaf()
 	<-heard
 	d.follower.Stop(bound)

@@ -9,8 +9,12 @@ import (
 )
 
 func (a *App) arrayCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "array", Short: "Look after the storage machines that the daemon reads", Args: cobra.NoArgs}
-	cmd.AddCommand(a.arraySyncCommand())
+	cmd := &cobra.Command{Use: "array", Short: "Look after the storage machines that the daemon works with", Args: cobra.NoArgs}
+	cmd.AddCommand(a.arrayListCommand(),
+		a.arrayShowCommand("show", "Show what is known of an array that makes volumes", knownSpace),
+		a.arrayShowCommand("stats", "Show how much room an array has, as it said last", knownSpace),
+		a.arrayShowCommand("check", "Ask an array that makes volumes how it is, now", checkedSpace),
+		a.arraySyncCommand())
 	return cmd
 }
 

@@ -91,8 +91,8 @@ const (
 func (a *App) deleteCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:               "delete <range|volumeid_list>",
-		Short:             "Take volumes out of the inventory; their logical units are left alone",
-		Long:              refsHelp,
+		Short:             "Delete volumes on their arrays, or take registered ones out of the inventory",
+		Long:              "What is on a volume that was made on an array is lost. The logical unit of a registered one is left alone.\n" + refsHelp,
 		Example:           "  onevolume delete 4..7",
 		Args:              arguments(manyVolumes),
 		ValidArgsFunction: a.complete(listOf(volumeRefs)),
@@ -164,8 +164,9 @@ func enabling(yes bool) func(s *Session) deed {
 func (a *App) resizeCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "resize <volumeid> <size>",
-		Short: "Record that a volume's logical unit was made larger on its array",
-		Long: "Changes the inventory alone: the size is what the logical unit has now, to the byte (64 is 64 MB; 64G, 1.5T,\n" +
+		Short: "Make a volume larger, or record that a registered one's logical unit was",
+		Long: "A volume that was made on an array grows there to at least the size. Of a registered one the inventory alone is\n" +
+			"changed: the size is what the logical unit has now, to the byte (64 is 64 MB; 64G, 1.5T,\n" +
 			"67108864B), and the next attach proves it. The volume must be in no VM.",
 		Example:           "  onevolume resize disk1 128G",
 		Args:              arguments(oneVolume, "size"),

@@ -50,6 +50,13 @@ type Daemon interface {
 	Health(ctx context.Context) (onevolume.Health, error)
 	Lift(ctx context.Context) error
 	SyncArray(ctx context.Context, name string) (onevolume.Synced, error)
+	Arrays(ctx context.Context) ([]onevolume.Space, error)
+	CheckArray(ctx context.Context, name string) (onevolume.Space, error)
+	Clone(ctx context.Context, id onevolume.VolumeID, name string) (onevolume.VolumeID, error)
+	Snapshots(ctx context.Context, id onevolume.VolumeID) ([]onevolume.Snapshot, error)
+	CreateSnapshot(ctx context.Context, id onevolume.VolumeID, name string) (onevolume.SnapshotID, error)
+	DeleteSnapshot(ctx context.Context, id onevolume.VolumeID, snapshot onevolume.SnapshotID) error
+	RevertSnapshot(ctx context.Context, id onevolume.VolumeID, snapshot onevolume.SnapshotID) error
 	Quota(ctx context.Context, of onevolume.QuotaOf) (onevolume.Quota, error)
 	QuotaXML(ctx context.Context, of onevolume.QuotaOf) (string, error)
 	SetQuota(ctx context.Context, of onevolume.QuotaOf, template string) error
@@ -189,6 +196,7 @@ func (a *App) Command() *cobra.Command {
 		a.chmodCommand(), a.chownCommand(), a.chgrpCommand(), a.lockCommand(), a.unlockCommand(), a.enableCommand(), a.disableCommand(),
 		a.doctorCommand(), a.explainCommand(), a.resumeCommand(), a.abortCommand(), a.recoverCommand(), a.historyCommand(), a.completionCommand(),
 		a.arrayCommand(), a.quotaCommand())
+	root.AddCommand(a.snapshotCommands()...)
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(flagError)
 	for _, cmd := range append([]*cobra.Command{root}, root.Commands()...) {

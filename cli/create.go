@@ -31,8 +31,9 @@ func (a *App) createCommand() *cobra.Command {
 		{flag: "iqn", attribute: "IQN", help: "IQN of its target"},
 		{flag: "lun", attribute: "LUN", help: "logical unit number on the target (default 0)"},
 		{flag: "portal", attribute: "PORTALS", help: "addresses of the target, as 10.0.0.1:3260, with commas between them"},
-		{flag: "size", attribute: "SIZE", help: "its exact size: 64 (MB), 64G, 1.5T, 67108864B"},
-		{flag: "array", attribute: "ARRAY", help: "name of the storage machine"},
+		{flag: "size", attribute: "SIZE", help: "its exact size: 64 (MB), 64G, 1.5T, 67108864B; of one that is made at least"},
+		{flag: "array", attribute: "ARRAY", help: "name of the storage machine; without --iqn the volume is made there"},
+		{flag: "snapshot", attribute: "SNAPSHOT", help: "make the volume with what is in the snapshot with this id"},
 		{flag: "serial", attribute: "UNIT_SERIAL", help: "unit serial number, if known; else recorded at first contact"},
 		{flag: "wwid", attribute: "WWID", help: "identifier as in /sys/block/X/device/wwid, likewise"},
 		{flag: "chap-user", attribute: "CHAP_USER", help: "CHAP user name that the target asks for"},
@@ -40,11 +41,11 @@ func (a *App) createCommand() *cobra.Command {
 	}}
 	cmd := &cobra.Command{
 		Use:   "create [<file>]",
-		Short: "Register a logical unit of an iSCSI target as a volume",
+		Short: "Make a volume on an array, or register a logical unit of an iSCSI target as one",
 		Long: "Takes the volume's template from a file, from standard input, or from options:\n\n" +
 			"  NAME = \"disk1\"\n  IQN = \"iqn.2026-11.org.example:disk1\"\n  LUN = 0\n  PORTALS = \"10.0.0.1:3260\"\n  SIZE = \"64G\"\n\n" +
-			"The logical unit itself is not touched.",
-		Example: "  onevolume create --name disk1 --iqn iqn.2026-11.org.example:disk1 --portal 10.0.0.1 --size 64G",
+			"The logical unit itself is not touched. With ARRAY and without IQN and PORTALS, the array makes the volume.",
+		Example: "  onevolume create --name disk2 --size 100G --array san1\n  onevolume create --name disk3 --snapshot 4\n  onevolume create --name disk1 --iqn iqn.2026-11.org.example:disk1 --portal 10.0.0.1 --size 64G",
 		Args:    arguments("[file]"),
 		RunE:    c.run,
 

@@ -308,8 +308,10 @@ func post(t *testing.T, endpoint string, body []byte) []byte {
 }
 
 // refuses are the methods that cannot succeed here: a server is not shut down
-// from afar.
-var refuses = map[string]bool{"system.shutdown": true}
+// from afar, and no array makes volumes.
+var refuses = map[string]bool{"system.shutdown": true,
+	"one.volume.arraycheck": true, "one.volume.clone": true,
+	"one.volume.snapshotcreate": true, "one.volume.snapshotdelete": true, "one.volume.snapshotrevert": true}
 
 // TestEveryMethodIsCalled: a method that the daemon serves and that calls.txt
 // leaves out is a gap, and so is one that is never refused there.

@@ -11,7 +11,8 @@ import (
 type Array struct {
 	// Name is what volumes have as their ARRAY.
 	Name string `yaml:"name"`
-	// Kind is the driver: openfiler.
+	// Kind is the driver: openfiler, whose targets are read; lio or tgt, on
+	// which volumes are made.
 	Kind string `yaml:"kind"`
 	// Host is how SSH reaches it, and User who logs in there; root when empty.
 	Host string `yaml:"host"`
@@ -24,7 +25,23 @@ type Array struct {
 	// Every is how often it is read; 0 for only when it is asked for. Nil is
 	// five minutes.
 	Every *time.Duration `yaml:"every"`
+
+	// IQN begins the names of targets on a lio or tgt array.
+	IQN string `yaml:"iqn"`
+	// VG is the volume group there, and Pool a thin pool in it; Directory has
+	// files instead, on tgt.
+	VG        string `yaml:"vg"`
+	Pool      string `yaml:"pool"`
+	Directory string `yaml:"directory"`
+	// Overprovision and MinFree are as in package array/linux; 0 for its own.
+	Overprovision float64 `yaml:"overprovision"`
+	MinFree       float64 `yaml:"min_free"`
+	// Users lets everybody have volumes made, within their quota.
+	Users bool `yaml:"users"`
 }
+
+// Makes says whether volumes are made on the array.
+func (a Array) Makes() bool { return a.Kind == "lio" || a.Kind == "tgt" }
 
 // Interval is how often the array is read; 0 for never by itself.
 func (a Array) Interval() time.Duration {
@@ -51,8 +68,8 @@ func checkArrays(list []Array) error {
 			return fmt.Errorf("arrays: number %d: its name %q is not 1 to 128 printable ASCII characters without blanks", i+1, a.Name)
 		case seen[a.Name]:
 			return fmt.Errorf("%s is there twice", key)
-		case a.Kind != "openfiler":
-			return fmt.Errorf("%s: kind: %q is not openfiler", key, a.Kind)
+		case a.Kind != "openfiler" && !a.Makes():
+			return fmt.Errorf("%s: kind: %q is none of openfiler, lio and tgt", key, a.Kind)
 		case a.Host == "":
 			return fmt.Errorf("%s: its host is missing", key)
 		case len(a.Portals) == 0:
@@ -60,10 +77,37 @@ func checkArrays(list []Array) error {
 		case every != 0 && every < time.Second:
 			return fmt.Errorf("%s: every: %s is neither 0 nor at least 1s", key, every)
 		}
+		if err := checkMaker(a); err != nil {
+			return fmt.Errorf("%s: %w", key, err)
+		}
 		if _, err := path.Match(a.Targets, ""); err != nil {
 			return fmt.Errorf("%s: targets: %q is no pattern", key, a.Targets)
 		}
 		seen[a.Name] = true
+	}
+	return nil
+}
+
+// checkMaker refuses what belongs to the other kind of array.
+func checkMaker(a Array) error {
+	makes := a.IQN != "" || a.VG != "" || a.Pool != "" || a.Directory != "" || a.Overprovision != 0 || a.MinFree != 0 || a.Users
+	switch {
+	case !a.Makes() && makes:
+		return fmt.Errorf("iqn, vg, pool, directory, overprovision, min_free and users are for lio and tgt, on which volumes are made")
+	case !a.Makes():
+		return nil
+	case a.Targets != "":
+		return fmt.Errorf("targets: is for an openfiler, whose targets are read")
+	case a.IQN == "":
+		return fmt.Errorf("its iqn is missing, which begins the names of its targets")
+	case a.Directory != "" && (a.Kind != "tgt" || a.VG != ""):
+		return fmt.Errorf("directory: only tgt keeps volumes in files, and then without vg")
+	case a.Directory == "" && a.VG == "":
+		return fmt.Errorf("its vg, the volume group, is missing")
+	case a.Pool != "" && a.VG == "":
+		return fmt.Errorf("pool: is a thin pool in a vg")
+	case a.Overprovision < 0, a.MinFree < 0, a.MinFree >= 100:
+		return fmt.Errorf("overprovision and min_free cannot be %v and %v", a.Overprovision, a.MinFree)
 	}
 	return nil
 }

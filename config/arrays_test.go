@@ -25,15 +25,22 @@ func TestArrays(t *testing.T) {
 
 func TestBadArrays(t *testing.T) {
 	for text, want := range map[string]string{
-		"{kind: openfiler, host: h}":                            "number 1",
-		"{name: 'a b', kind: openfiler, host: h, portals: [x]}": "blanks",
-		"{" + store1 + "}, {" + store1 + "}":                    "store1 is there twice",
-		"{name: a, kind: netapp, host: h, portals: [x]}":        `"netapp" is not openfiler`,
-		"{name: a, kind: openfiler, portals: [x]}":              "host",
-		"{name: a, kind: openfiler, host: h}":                   "portals",
-		"{" + store1 + ", every: 5ms}":                          "every",
-		"{" + store1 + ", targets: '[a'}":                       "targets",
-		"{" + store1 + ", password: x}":                         `unknown key "password"`,
+		"{kind: openfiler, host: h}":                                                  "number 1",
+		"{name: 'a b', kind: openfiler, host: h, portals: [x]}":                       "blanks",
+		"{" + store1 + "}, {" + store1 + "}":                                          "store1 is there twice",
+		"{name: a, kind: netapp, host: h, portals: [x]}":                              `"netapp" is none of openfiler, lio and tgt`,
+		"{name: a, kind: lio, host: h, portals: [x], vg: v}":                          "iqn is missing",
+		"{name: a, kind: lio, host: h, portals: [x], iqn: i}":                         "volume group",
+		"{name: a, kind: lio, host: h, portals: [x], iqn: i, directory: /d}":          "only tgt",
+		"{name: a, kind: tgt, host: h, portals: [x], iqn: i, directory: /d, pool: p}": "thin pool in a vg",
+		"{name: a, kind: tgt, host: h, portals: [x], iqn: i, vg: v, targets: x}":      "openfiler",
+		"{name: a, kind: lio, host: h, portals: [x], iqn: i, vg: v, min_free: 100}":   "min_free",
+		"{name: a, kind: openfiler, host: h, portals: [x], users: true}":              "on which volumes are made",
+		"{name: a, kind: openfiler, portals: [x]}":                                    "host",
+		"{name: a, kind: openfiler, host: h}":                                         "portals",
+		"{" + store1 + ", every: 5ms}":                                                "every",
+		"{" + store1 + ", targets: '[a'}":                                             "targets",
+		"{" + store1 + ", password: x}":                                               `unknown key "password"`,
 	} {
 		if _, err := config.Parse([]byte("arrays: [" + text + "]")); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want one that has %q", text, err, want)

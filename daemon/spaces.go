@@ -15,9 +15,8 @@ import (
 
 // Maker is an array that makes volumes.
 type Maker struct {
-	Array      array.Array
-	Kind       string
-	AutoCreate bool
+	Array array.Array
+	Kind  string
 	// Anybody says that everybody may have volumes made here, within their
 	// quota; else only administrators.
 	Anybody bool
@@ -127,7 +126,7 @@ func (s *Spaces) Refresh(ctx context.Context, name string) (onevolume.Space, err
 func (s *Spaces) blank(name string) onevolume.Space {
 	const none = onevolume.UnknownSize
 	m := s.Makers[name]
-	return onevolume.Space{Array: name, Kind: m.Kind, AutoCreate: m.AutoCreate, Total: none, Free: none, Used: none, Provisioned: none, Limit: none}
+	return onevolume.Space{Array: name, Kind: m.Kind, Total: none, Free: none, Used: none, Provisioned: none, Limit: none}
 }
 
 // Spaces gives what is known of all arrays, by name, and asks none.

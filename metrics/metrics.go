@@ -30,13 +30,18 @@ type Checkups interface {
 	Took() time.Duration
 }
 
+// Arrays knows how much room arrays have, and asks none of them.
+type Arrays interface {
+	Spaces(ctx context.Context) ([]onevolume.Space, error)
+}
+
 // patience is how long the database may take to count.
 const patience = 5 * time.Second
 
 // Handler answers GET with the numbers.
-func Handler(i Inventory, c Checkups) http.Handler {
+func Handler(i Inventory, c Checkups, a Arrays) http.Handler {
 	r := prometheus.NewRegistry()
-	r.MustRegister(&collector{i, c}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.MustRegister(&collector{i, c, a}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return promhttp.HandlerFor(r, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 2})
 }
 
@@ -44,6 +49,7 @@ func Handler(i Inventory, c Checkups) http.Handler {
 type collector struct {
 	inventory Inventory
 	checkups  Checkups
+	arrays    Arrays
 }
 
 var (
@@ -55,6 +61,9 @@ var (
 	differences = desc("differences", "Differences between the inventory and its hosts that the last checkup left, by trouble.", "trouble")
 	checkupTime = desc("checkup_time_seconds", "When the last checkup ended, in seconds since 1970; 0 when there was none yet.")
 	checkupTook = desc("checkup_duration_seconds", "How long the last checkup took.")
+	arraySpace  = desc("array_bytes", "Room on an array that makes volumes: total, free, used, provisioned, limit. What it does not tell is not here.", "array", "what")
+	arrayUp     = desc("array_up", "Whether an array that makes volumes answered when it was asked last.", "array")
+	arrayTime   = desc("array_time_seconds", "When it last answered, in seconds since 1970.", "array")
 	hosts       = desc("checkup_hosts", "Hosts that answered the last checkup.")
 )
 
@@ -65,7 +74,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 // Describe names no metric beforehand: which states there are is the
 // inventory's to say.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{up, build, volumes, operations, hold, differences, checkupTime, checkupTook, hosts} {
+	for _, d := range []*prometheus.Desc{up, build, volumes, operations, hold, differences, checkupTime, checkupTook, hosts, arraySpace, arrayUp, arrayTime} {
 		ch <- d
 	}
 }
@@ -94,6 +103,36 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	tell(checkupTime, at)
 	tell(checkupTook, c.checkups.Took().Seconds())
 	tell(hosts, float64(last.Hosts))
+	c.spaces(tell)
+}
+
+// spaces tells what arrays said last. What is unknown is left out.
+func (c *collector) spaces(tell func(d *prometheus.Desc, v float64, labels ...string)) {
+	if c.arrays == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	list, err := c.arrays.Spaces(ctx)
+	if err != nil {
+		return // the database: up says so
+	}
+	for _, s := range list {
+		answered := 0.0
+		if s.Error == "" && !s.Time.IsZero() {
+			answered = 1
+		}
+		tell(arrayUp, answered, s.Array)
+		if s.Time.IsZero() {
+			continue
+		}
+		tell(arrayTime, float64(s.Time.UnixMilli())/1000, s.Array)
+		for what, n := range map[string]onevolume.Size{"total": s.Total, "free": s.Free, "used": s.Used, "provisioned": s.Provisioned, "limit": s.Limit} {
+			if n != onevolume.UnknownSize {
+				tell(arraySpace, float64(n), s.Array, what)
+			}
+		}
+	}
 }
 
 // counts tells what the database counts. One that does not answer shows as

@@ -28,7 +28,7 @@ func (l last) Took() time.Duration        { return 1500 * time.Millisecond }
 func scrape(t *testing.T, i metrics.Inventory, c onevolume.Checkup) string {
 	t.Helper()
 	w := httptest.NewRecorder()
-	metrics.Handler(i, last{c}).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	metrics.Handler(i, last{c}, nil).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	if w.Code != 200 {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}

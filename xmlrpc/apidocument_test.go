@@ -116,7 +116,7 @@ func (w *world) describe(text *bytes.Buffer, c *wire.Client, r reference) error 
 	}
 	fmt.Fprintf(text, "\n```\n%s\n", fold(r.method+"("+strings.Join(args, ", ")+")"))
 	switch {
-	case api != nil && r.method != "one.volume.arraysync": // nothing is configured here
+	case api != nil && !strings.Contains(r.method, ".array") && !strings.Contains(r.method, ".snapshot") && r.method != "one.volume.clone": // nothing is configured here
 		return err
 	case api != nil:
 		fmt.Fprintf(text, "→ false, %s, %d, %d\n```\n", literal(api.Message), api.Code, api.ObjectID)

@@ -292,6 +292,22 @@ func TestEveryChangeIsAudited(t *testing.T) {
 			func(*scene) deeds {
 				return deeds{{"sync", `array "of1"`, "User [5] : Not authorized to perform CREATE VOLUME.", none, noVM, false}}
 			}},
+		{"array check forbidden", asAlice, func(*scene) (string, []string) { return "one.volume.arraycheck", []string{str("san1")} },
+			func(*scene) deeds {
+				return deeds{{"array check", `array "san1"`, "User [5] : Not authorized to perform ADMIN VOLUME.", none, noVM, false}}
+			}},
+		{"clone of what no array made", asRoot, func(s *scene) (string, []string) {
+			return "one.volume.clone", []string{num(int(s.free)), str("copy")}
+		}, func(s *scene) deeds { return deeds{{"clone", `"copy"`, "*", s.free, noVM, false}} }},
+		{"snapshot without an array", asRoot, func(s *scene) (string, []string) {
+			return "one.volume.snapshotcreate", []string{num(int(s.free)), str("before")}
+		}, func(s *scene) deeds { return deeds{{"snapshot-create", `"before"`, "*", s.free, noVM, false}} }},
+		{"snapshot-delete without an array", asRoot, func(s *scene) (string, []string) {
+			return "one.volume.snapshotdelete", []string{num(int(s.free)), num(3)}
+		}, func(s *scene) deeds { return deeds{{"snapshot-delete", "snapshot 3", "*", s.free, noVM, false}} }},
+		{"snapshot-revert without an array", asRoot, func(s *scene) (string, []string) {
+			return "one.volume.snapshotrevert", []string{num(int(s.free)), num(3)}
+		}, func(s *scene) deeds { return deeds{{"snapshot-revert", "snapshot 3", "*", s.free, noVM, false}} }},
 		{"lift forbidden", asAlice, func(*scene) (string, []string) { return "one.volume.lift", nil },
 			func(*scene) deeds {
 				return deeds{{"lift", "the hold on the inventory", "User [5] : Not authorized to perform ADMIN VOLUME.", none, noVM, false}}
@@ -344,7 +360,7 @@ func TestEveryChangeIsAudited(t *testing.T) {
 	}
 	for _, name := range names.([]any) {
 		reads := slices.Contains([]any{"one.volume.info", "one.volumepool.info", "one.volumepool.infoextended", "one.volumequota.info", "one.volume.operation", "one.volume.history",
-			"one.volume.health", "one.volume.running"}, name)
+			"one.volume.health", "one.volume.running", "one.volume.arrayinfo"}, name)
 		if _, ok := tried.Load(name); !ok && !reads && !strings.HasPrefix(name.(string), "system.") {
 			t.Errorf("%s changes something and has no case here", name)
 		}

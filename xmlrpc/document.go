@@ -33,6 +33,7 @@ type volumeDocument struct {
 	LUN         int                 `xml:"LUN"`
 	Portals     string              `xml:"PORTALS"`
 	Array       cdata               `xml:"ARRAY"`
+	ArrayID     string              `xml:"ARRAY_ID"`
 	UnitSerial  cdata               `xml:"UNIT_SERIAL"`
 	WWID        cdata               `xml:"WWID"`
 	CHAP        chapDocument        `xml:"CHAP"`
@@ -48,7 +49,8 @@ type volumeDocument struct {
 	ModTime     int64               `xml:"MODTIME"`
 	Version     int                 `xml:"VERSION"`
 	Template    templateDocument    `xml:"TEMPLATE"`
-	Newest      *newestDocument     `xml:"NEWEST_OPERATION"` // only of an extended pool
+	Snapshots   []snapshotDocument  `xml:"SNAPSHOTS>SNAPSHOT"` // only of one.volume.info
+	Newest      *newestDocument     `xml:"NEWEST_OPERATION"`   // only of an extended pool
 }
 
 // newestDocument is what an extended pool says of a volume's newest
@@ -137,7 +139,7 @@ func volumeToXML(v *onevolume.Volume, secrets bool) volumeDocument {
 		State:       v.State.Number(), Status: string(v.State), Reason: cdata{v.Reason},
 		Size: v.Size.MB(), SizeBytes: int64(v.Size),
 		IQN: string(v.Target.IQN), LUN: int(v.Target.LUN), Portals: onevolume.JoinPortals(v.Target.Portals),
-		Array: cdata{v.Array}, UnitSerial: cdata{v.Identity.Serial}, WWID: cdata{v.Identity.WWID},
+		Array: cdata{v.Array}, ArrayID: v.ArrayID, UnitSerial: cdata{v.Identity.Serial}, WWID: cdata{v.Identity.WWID},
 		CHAP: chapDocument{User: cdata{v.Target.CHAP.User}, UserIn: cdata{v.Target.CHAP.UserIn}},
 		VMID: int(v.Attachment.VM), Host: v.Attachment.Host, Device: v.Attachment.Device,
 		Source: cdata{v.Attachment.Source}, Serial: v.Attachment.Serial,
@@ -183,7 +185,7 @@ func (d *volumeDocument) volume() (onevolume.Volume, error) {
 		Size: onevolume.Size(d.SizeBytes),
 		Target: onevolume.Target{IQN: onevolume.IQN(d.IQN), LUN: onevolume.LUN(d.LUN), Portals: portals,
 			CHAP: onevolume.CHAP{User: d.CHAP.User.Text, UserIn: d.CHAP.UserIn.Text}},
-		Array:    d.Array.Text,
+		Array: d.Array.Text, ArrayID: d.ArrayID,
 		Identity: onevolume.Identity{Serial: d.UnitSerial.Text, WWID: d.WWID.Text},
 		Attachment: onevolume.Attachment{VM: onevolume.VMID(d.VMID), Host: d.Host, Device: d.Device,
 			Source: d.Source.Text, Serial: d.Serial},

@@ -14,7 +14,7 @@ func (s *Server) methods() []wire.Method {
 	with := func(more ...wire.Kind) []wire.Kind { return append(append([]wire.Kind{}, id...), more...) }
 	nine := []wire.Kind{wire.Int, wire.Int, wire.Int, wire.Int, wire.Int, wire.Int, wire.Int, wire.Int, wire.Int}
 	return []wire.Method{
-		s.audited(wire.Method{Name: "one.volume.allocate", Help: "Registers the logical unit that the template describes as a volume",
+		s.audited(wire.Method{Name: "one.volume.allocate", Help: "Registers the logical unit that the template describes as a volume, or has an array make one",
 			Params: []wire.Kind{wire.Session, wire.String}, Func: s.allocate}, asksAllocate),
 		{Name: "one.volume.info", Help: "Returns a volume; with decrypt, administrators see its CHAP secrets, and the audit keeps that",
 			Params: with(wire.Bool), Optional: 1, Func: s.info},
@@ -32,9 +32,9 @@ func (s *Server) methods() []wire.Method {
 			Params: id, Func: s.unlock}, asksUnlock),
 		s.audited(wire.Method{Name: "one.volume.enable", Help: "Lets a volume be attached, or keeps it from being picked and attached",
 			Params: with(wire.Bool), Func: s.enable}, asksEnable),
-		s.audited(wire.Method{Name: "one.volume.resize", Help: "Records that the logical unit of a volume was made larger on its array",
+		s.audited(wire.Method{Name: "one.volume.resize", Help: "Makes a volume larger on its array, or records that the logical unit of a registered one is",
 			Params: with(wire.String), Func: s.resize}, asksResize),
-		s.audited(wire.Method{Name: "one.volume.delete", Help: "Takes a volume out of the inventory; its logical unit is left alone",
+		s.audited(wire.Method{Name: "one.volume.delete", Help: "Deletes a volume on its array, or takes a registered one out of the inventory",
 			Params: id, Func: s.delete}, asksDelete),
 		s.audited(wire.Method{Name: "one.volume.attach", Help: "Attaches a volume, or with -1 the smallest free one of at least so many MB, to a VM",
 			Params: with(wire.Int, wire.Int, wire.String), Optional: 2, Func: s.attach}, asksAttach),
@@ -74,7 +74,15 @@ func (s *Server) info(ctx context.Context, call wire.Call) (any, error) {
 			return nil, err
 		}
 	}
-	return answer(volumeToXML(&v, decrypt))
+	d := volumeToXML(&v, decrypt)
+	if v.ArrayID != "" {
+		shots, err := s.Inventory.Snapshots(ctx, caller(ctx), v.ID)
+		if err != nil {
+			return nil, err
+		}
+		d.Snapshots = snapshotsToXML(shots)
+	}
+	return answer(d)
 }
 
 func (s *Server) update(ctx context.Context, call wire.Call) (any, error) {

@@ -51,8 +51,8 @@ const emptyNote = "<NOTE><STATUS></STATUS><HOST></HOST><DEVICE></DEVICE><SOURCE>
 
 // references are in the order of docs/api.md, and of the examples.
 var references = []reference{
-	{"one.volume.allocate", []param{{"template", "NAME, IQN, PORTALS and SIZE (exact; MB unless it has a unit); LUN, ARRAY, UNIT_SERIAL, WWID, CHAP_USER, CHAP_SECRET, CHAP_USER_IN, CHAP_SECRET_IN; what else is there is kept as it is"}},
-		admins, theVolume, []failure{{"ALLOCATE", "the name is taken or breaks the rules, something is missing, or the logical unit is registered already"},
+	{"one.volume.allocate", []param{{"template", "NAME, IQN, PORTALS and SIZE (exact; MB unless it has a unit); LUN, ARRAY, UNIT_SERIAL, WWID, CHAP_USER, CHAP_SECRET, CHAP_USER_IN, CHAP_SECRET_IN; what else is there is kept as it is. Without IQN and PORTALS, with ARRAY and SIZE (at least), and perhaps SNAPSHOT, the volume is made"}},
+		admins + "; for a volume that is made everybody, where the array's configuration says so", theVolume, []failure{{"ALLOCATE", "the name is taken or breaks the rules, something is missing, or the logical unit is registered already"},
 			{"INTERNAL", "the template cannot be parsed"}, invalid}, asRoot, []any{unit}},
 	{"one.volume.info", []param{id, {"decrypt", "with it administrators see the CHAP secrets, which the audit keeps"}},
 		"USE on the volume; no lock keeps from it", "`VOLUME`", nil, asRoot, []any{0}},
@@ -70,7 +70,7 @@ var references = []reference{
 	{"one.volume.unlock", []param{id}, manage + ", and to be who locked it or an administrator", anID, []failure{{"ACTION", "somebody else has locked it"}}, asAlice, []any{0}},
 	{"one.volume.enable", []param{id, {"enable", "false keeps a free volume from being picked and attached"}}, manage, anID,
 		[]failure{{"INTERNAL", "it is in a VM, or in an operation"}}, asAlice, []any{0, true}},
-	{"one.volume.resize", []param{id, {"size", "what the logical unit has now, exactly; MB unless it has a unit"}}, "ADMIN on the volume and " + admins, anID,
+	{"one.volume.resize", []param{id, {"size", "at least so much on an array that made it; of a registered one what the logical unit has now, exactly; MB unless it has a unit"}}, manage + "; ADMIN and " + admins + " for a registered one", anID,
 		[]failure{invalid, {"ACTION", "it would shrink, or is in a VM or in an operation"}}, asRoot, []any{0, "128G"}},
 	{"one.volumepool.info", pooling, "everybody: one's own volumes and those that one may USE", "`VOLUME_POOL`, the newest first",
 		[]failure{{"RPC_API", "no such filter, state or search"}}, asAlice, []any{-2, 0, -200}},
@@ -105,5 +105,11 @@ var references = []reference{
 	{"one.volumequota.info", []param{{"of", "USER, GROUP, DEFAULT_USER or DEFAULT_GROUP"}, {"id", "of the user or the group; -1 for the caller's own"}},
 		"one's own and one's groups', and the defaults; all for " + admins, "`USER`, `GROUP`, `DEFAULT_USER_QUOTAS` or `DEFAULT_GROUP_QUOTAS` with `VOLUME_QUOTA`", []failure{invalid}, asAlice, []any{"USER", -1}},
 	{"one.volume.arraysync", []param{{"array", "its name in the daemon's configuration"}}, admins, "`SYNC`: what was done about each logical unit", []failure{{"NO_EXISTS", "no such array is configured"}}, asRoot, []any{"of1"}},
+	{"one.volume.arrayinfo", nil, "everybody", "`ARRAY_POOL`; -1 is unknown", nil, asAlice, nil},
+	{"one.volume.arraycheck", []param{{"array", "its name in the daemon's configuration"}}, admins, "`ARRAY_POOL` of the one", []failure{{"NO_EXISTS", "no such array is configured"}}, asRoot, []any{"san1"}},
+	{"one.volume.snapshotcreate", []param{id, {"name", "as of a volume"}}, manage, "the snapshot's id", []failure{state, {"ALLOCATE", "the volume has one of that name"}}, asAlice, []any{0, "before"}},
+	{"one.volume.snapshotdelete", []param{id, {"snapshot", "its id"}}, manage, "the snapshot's id", []failure{{"ACTION", "volumes that were made from it need it"}}, asAlice, []any{0, 0}},
+	{"one.volume.snapshotrevert", []param{id, {"snapshot", "its id"}}, manage + ", and to have owned the volume then", "the snapshot's id", []failure{state}, asAlice, []any{0, 0}},
+	{"one.volume.clone", []param{id, {"name", "of the new volume"}}, manage + "; and who may have volumes made on its array", theVolume, []failure{state, {"ALLOCATE", "the name is taken or breaks the rules"}}, asAlice, []any{0, "copy"}},
 	{"one.volume.delete", []param{id}, manage, anID, []failure{state}, asRoot, []any{1}},
 }

@@ -22,7 +22,7 @@ var schemas = map[string]string{
 	"VOLUME": "volume", "VOLUME_POOL": "volume_pool", "OPERATION": "operation", "OPERATION_POOL": "operation_pool",
 	"RESERVATION": "reservation", "DEED_POOL": "deed_pool", "CHECKUP": "checkup", "RECOVERY": "recovery", "REQUEST": "request",
 	"RECORD": "record", "ENDING": "ending", "USER": "volume_quota_user", "DEFAULT_USER_QUOTAS": "volume_quota_user",
-	"SYNC":  "sync",
+	"SYNC": "sync", "ARRAY_POOL": "array_pool",
 	"GROUP": "volume_quota_group", "DEFAULT_GROUP_QUOTAS": "volume_quota_group",
 }
 
@@ -48,7 +48,11 @@ func documents() *rapid.Generator[[]any] {
 			Lease: time.Minute, DryRun: rapid.Bool().Draw(t, "dry")}
 		kind := rapid.SampledFrom([]onevolume.QuotaKind{onevolume.UserQuota, onevolume.GroupQuota, onevolume.DefaultUserQuota, onevolume.DefaultGroupQuota}).Draw(t, "quota")
 		health := onevolume.Health{Hold: hostile().Draw(t, "hold"), Checkup: onevolume.Checkup{Time: moment(t, "ended"), Findings: several(t, "findings", finding)}}
-		return []any{volumeToXML(&v, rapid.Bool().Draw(t, "secrets")), pool, operationToXML(op, journal),
+		one := volumeToXML(&v, rapid.Bool().Draw(t, "secrets"))
+		one.Snapshots = several(t, "snapshots", func(t *rapid.T) snapshotDocument {
+			return snapshotDocument{Name: cdata{hostile().Draw(t, "name")}, UID: 3}
+		})
+		return []any{one, pool, operationToXML(op, journal),
 			operationPoolDocument{XMLName: xml.Name{Local: "OPERATION_POOL"}, Operations: []operationDocument{operationToXML(op, nil)}},
 			reservationDocument{XMLName: xml.Name{Local: "RESERVATION"}, Operation: operationToXML(op, nil), Volume: volumeToXML(&v, true)},
 			deedsToXML(several(t, "deeds", deed)), healthToXML(health),
@@ -57,6 +61,9 @@ func documents() *rapid.Generator[[]any] {
 			endingDocument{XMLName: xml.Name{Local: "ENDING"}, Status: "DONE", State: "ATTACHED", Error: cdata{op.Error}, Note: noteToXML(note(t))},
 			syncDocument{XMLName: xml.Name{Local: "SYNC"}, Array: cdata{hostile().Draw(t, "array")}, Changes: several(t, "changes", func(t *rapid.T) syncChangeDocument {
 				return syncChangeDocument{word().Draw(t, "what"), -1, cdata{hostile().Draw(t, "name")}, cdata{hostile().Draw(t, "iqn")}, 3, cdata{hostile().Draw(t, "text")}}
+			})},
+			arrayPoolDocument{XMLName: xml.Name{Local: "ARRAY_POOL"}, Arrays: several(t, "arrays", func(t *rapid.T) spaceDocument {
+				return spaceToXML(onevolume.Space{Array: hostile().Draw(t, "array"), Error: hostile().Draw(t, "error"), Total: onevolume.UnknownSize, Time: moment(t, "time")}, true)
 			})},
 			quotaToXML(onevolume.Quota{Of: onevolume.QuotaOf{Kind: kind, ID: 5}, Limits: onevolume.NoLimits(), Defaults: onevolume.NoLimits()})}
 	})

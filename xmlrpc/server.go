@@ -46,6 +46,7 @@ type Inventory interface {
 	Lift(ctx context.Context, who onevolume.Caller) error
 
 	Quotas
+	OnDemand
 }
 
 // Operator runs attach and detach in the daemon. Both answer as soon as the
@@ -69,6 +70,7 @@ type Server struct {
 	Operator  Operator
 	Health    Health // nil when nothing compares
 	Arrays    Arrays // nil when none is configured
+	Spaces    Spaces // nil when no array makes volumes
 
 	// Unaudited hears of a refusal that could not be written into the audit.
 	// It may be nil.
@@ -92,6 +94,8 @@ func (s *Server) Register(w *wire.Server) {
 	w.Add(s.careMethods()...)
 	w.Add(s.quotaMethods()...)
 	w.Add(s.arrayMethods()...)
+	w.Add(s.snapshotMethods()...)
+	w.Add(s.spaceMethods()...)
 }
 
 type callerKey struct{}

@@ -1,0 +1,129 @@
+package xmlrpc
+
+import (
+	"context"
+	"encoding/xml"
+
+	"onevolume"
+	"onevolume/xmlrpc/wire"
+)
+
+// Spaces knows how much room arrays have. Spaces asks no array; Refresh asks
+// one now.
+type Spaces interface {
+	Spaces(ctx context.Context) ([]onevolume.Space, error)
+	Refresh(ctx context.Context, name string) (onevolume.Space, error)
+}
+
+func (s *Server) spaceMethods() []wire.Method {
+	return []wire.Method{
+		{Name: "one.volume.arrayinfo", Help: "Returns the arrays that make volumes, and how much room they have as they said last",
+			Params: []wire.Kind{wire.Session}, Func: s.arrayInfo},
+		s.audited(wire.Method{Name: "one.volume.arraycheck", Help: "Asks an array that makes volumes how it is, now; for oneadmin's group",
+			Params: []wire.Kind{wire.Session, wire.String}, Func: s.arrayCheck}, func(call wire.Call) asked {
+			a := asks("array check", "array %q", call.Text(1))
+			a.minor = true
+			return a
+		}),
+	}
+}
+
+func (s *Server) arrayInfo(ctx context.Context, _ wire.Call) (any, error) {
+	pool := arrayPoolDocument{XMLName: xml.Name{Local: "ARRAY_POOL"}}
+	if s.Spaces != nil {
+		list, err := s.Spaces.Spaces(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, space := range list {
+			// What went wrong may tell of the array's insides.
+			pool.Arrays = append(pool.Arrays, spaceToXML(space, caller(ctx).IsAdmin()))
+		}
+	}
+	return answer(pool)
+}
+
+func (s *Server) arrayCheck(ctx context.Context, call wire.Call) (any, error) {
+	if who := caller(ctx); !who.IsAdmin() {
+		return nil, onevolume.Errorf(onevolume.Forbidden, "User [%d] : Not authorized to perform ADMIN VOLUME.", who.UID).
+			WithHint("only oneadmin's group has arrays asked")
+	}
+	if s.Spaces == nil {
+		return nil, onevolume.Errorf(onevolume.NotFound, "no array that makes volumes is configured").
+			WithHint("arrays stand in the daemon's configuration, under arrays")
+	}
+	space, err := s.Spaces.Refresh(ctx, call.Text(1))
+	if err != nil {
+		return nil, err
+	}
+	return answer(arrayPoolDocument{XMLName: xml.Name{Local: "ARRAY_POOL"}, Arrays: []spaceDocument{spaceToXML(space, true)}})
+}
+
+type arrayPoolDocument struct {
+	XMLName xml.Name        `xml:"ARRAY_POOL"`
+	Arrays  []spaceDocument `xml:"ARRAY"`
+}
+
+// spaceDocument is an array's room in bytes; -1 is unknown.
+type spaceDocument struct {
+	Name        cdata `xml:"NAME"`
+	Kind        cdata `xml:"KIND"`
+	Vendor      cdata `xml:"VENDOR"`
+	Model       cdata `xml:"MODEL"`
+	Version     cdata `xml:"VERSION"`
+	Total       int64 `xml:"TOTAL_BYTES"`
+	Free        int64 `xml:"FREE_BYTES"`
+	Used        int64 `xml:"USED_BYTES"`
+	Provisioned int64 `xml:"PROVISIONED_BYTES"`
+	Limit       int64 `xml:"LIMIT_BYTES"`
+	Volumes     int   `xml:"VOLUMES"`
+	Trouble     cdata `xml:"TROUBLE"`
+	Error       cdata `xml:"ERROR"`
+	Time        int64 `xml:"TIME"` // milliseconds since 1970; 0 when it never answered
+}
+
+func spaceToXML(s onevolume.Space, whole bool) spaceDocument {
+	d := spaceDocument{Name: cdata{s.Array}, Kind: cdata{s.Kind}, Vendor: cdata{s.Vendor}, Model: cdata{s.Model}, Version: cdata{s.Version},
+		Total: int64(s.Total), Free: int64(s.Free), Used: int64(s.Used), Provisioned: int64(s.Provisioned), Limit: int64(s.Limit),
+		Volumes: s.Volumes, Time: millis(s.Time)}
+	if whole {
+		d.Trouble, d.Error = cdata{s.Trouble}, cdata{s.Error}
+	}
+	return d
+}
+
+func (d spaceDocument) space() onevolume.Space {
+	return onevolume.Space{Array: d.Name.Text, Kind: d.Kind.Text, Vendor: d.Vendor.Text, Model: d.Model.Text, Version: d.Version.Text,
+		Total: onevolume.Size(d.Total), Free: onevolume.Size(d.Free), Used: onevolume.Size(d.Used), Provisioned: onevolume.Size(d.Provisioned),
+		Limit: onevolume.Size(d.Limit), Volumes: d.Volumes, Trouble: d.Trouble.Text, Error: d.Error.Text,
+		Time: fromMillis(d.Time)}
+}
+
+// Arrays lists the arrays that make volumes, by name.
+func (c *Client) Arrays(ctx context.Context) ([]onevolume.Space, error) {
+	return c.spaces(ctx, "one.volume.arrayinfo")
+}
+
+// CheckArray has an array asked how it is, now.
+func (c *Client) CheckArray(ctx context.Context, name string) (onevolume.Space, error) {
+	list, err := c.spaces(ctx, "one.volume.arraycheck", name)
+	if err == nil && len(list) != 1 {
+		err = onevolume.Errorf(onevolume.Internal, "one.volume.arraycheck: the daemon answered with %d arrays", len(list))
+	}
+	if err != nil {
+		return onevolume.Space{}, err
+	}
+	return list[0], nil
+}
+
+func (c *Client) spaces(ctx context.Context, method string, params ...any) ([]onevolume.Space, error) {
+	var d arrayPoolDocument
+	if err := c.document(ctx, &d, method, params...); err != nil {
+		return nil, err
+	}
+	var list []onevolume.Space
+	for _, one := range d.Arrays {
+		list = append(list, one.space())
+	}
+	return list, nil
+}
