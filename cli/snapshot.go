@@ -32,22 +32,31 @@ func (a *App) snapshotCreateCommand() *cobra.Command {
 		Example:           "  onevolume snapshot-create disk1 before-upgrade",
 		Args:              arguments(oneVolume, "name"),
 		ValidArgsFunction: a.complete(volumeRefs),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := a.open()
-			if err != nil {
-				return err
-			}
-			id, err := s.volume(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			shot, err := s.Daemon.CreateSnapshot(cmd.Context(), id, args[1])
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(a.Out, "ID: %d\n", shot)
-			return nil
-		},
+		RunE: a.makeOf(func(ctx context.Context, s *Session, id onevolume.VolumeID, name string) (int, error) {
+			made, err := s.Daemon.CreateSnapshot(ctx, id, name)
+			return int(made), err
+		}),
+	}
+}
+
+// makeOf runs a command that makes something of a volume under a name, and
+// prints its id.
+func (a *App) makeOf(do func(ctx context.Context, s *Session, id onevolume.VolumeID, name string) (int, error)) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		s, err := a.open()
+		if err != nil {
+			return err
+		}
+		id, err := s.volume(cmd.Context(), args[0])
+		if err != nil {
+			return err
+		}
+		made, err := do(cmd.Context(), s, id, args[1])
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(a.Out, "ID: %d\n", made)
+		return nil
 	}
 }
 
@@ -126,21 +135,9 @@ func (a *App) cloneCommand() *cobra.Command {
 		Example:           "  onevolume clone disk1 disk1-copy",
 		Args:              arguments(oneVolume, "name"),
 		ValidArgsFunction: a.complete(volumeRefs),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := a.open()
-			if err != nil {
-				return err
-			}
-			id, err := s.volume(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			copied, err := s.Daemon.Clone(cmd.Context(), id, args[1])
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(a.Out, "ID: %d\n", copied)
-			return nil
-		},
+		RunE: a.makeOf(func(ctx context.Context, s *Session, id onevolume.VolumeID, name string) (int, error) {
+			made, err := s.Daemon.Clone(ctx, id, name)
+			return int(made), err
+		}),
 	}
 }
