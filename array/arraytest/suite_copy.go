@@ -56,6 +56,20 @@ func (s *suite) revert(back array.Reverter, shots array.Snapshotter) {
 	}
 	_, err := back.Revert(s.ctx, v.ID, s.id())
 	s.fails(array.NotFound, "revert to nothing", err)
+	w := s.volume()
+	_, err = back.Revert(s.ctx, w.ID, first)
+	s.fails(array.NotFound, "revert to another volume's snapshot", err)
+	_, err = back.Revert(s.ctx, s.id(), first)
+	s.fails(array.NotFound, "revert what never was", err)
+	if s.Login != nil {
+		e := must[array.Export](s)(s.Array.Export(s.ctx, v.ID, s.grant(0, v.ID)))
+		logout := must[func()](s)(s.Login(e))
+		_, err := back.Revert(s.ctx, v.ID, first)
+		s.held("revert with a session", err)
+		logout()
+		s.ok(s.Array.Unexport(s.ctx, v.ID, e.Initiator, false))
+		s.reads(v.ID, 'b')
+	}
 	for _, id := range []array.ID{first, second} {
 		s.ok(shots.DeleteSnapshot(s.ctx, id))
 	}
@@ -71,7 +85,7 @@ func (s *suite) snapshot() {
 	if !can {
 		return
 	}
-	if back, can := s.Array.(array.Reverter); can && s.caps.Snapshots {
+	if back, can := s.Array.(array.Reverter); can && s.caps.Snapshots && s.Write != nil {
 		s.revert(back, shots)
 	}
 	id := s.id()

@@ -111,7 +111,7 @@ func (s *suite) chores() []chore {
 }
 
 func (s *suite) snapshotChores(c copier) []chore {
-	return []chore{
+	list := []chore{
 		{"snapshot", func(s *suite) (func() error, func()) {
 			v, id := s.volume(), s.id()
 			return func() error { _, err := c.Snapshot(s.ctx, id, v.ID); return err }, func() {
@@ -137,6 +137,17 @@ func (s *suite) snapshotChores(c copier) []chore {
 			}
 		}},
 	}
+	if back, can := s.Array.(array.Reverter); can && s.Write != nil {
+		list = append(list, chore{"revert", func(s *suite) (func() error, func()) {
+			v := s.volume()
+			s.Write(v.ID, pattern('a'))
+			shot := must[array.Snapshot](s)(c.Snapshot(s.ctx, s.id(), v.ID))
+			s.Write(v.ID, pattern('b'))
+			return func() error { _, err := back.Revert(s.ctx, v.ID, shot.ID); return err },
+				func() { s.there(v); s.reads(v.ID, 'a') }
+		}})
+	}
+	return list
 }
 
 // nameOf is what the array calls a volume.

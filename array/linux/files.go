@@ -169,3 +169,8 @@ func (p *files) remove(ctx context.Context, o *Op, u Unit) error {
 	_, err := o.Do(ctx, Script(nameFilesRemove, Text([]byte(filesRemove)), false, p.Dir, u.Name))
 	return err
 }
+
+// succeed is never asked for where nothing is copied.
+func (p *files) succeed(_ context.Context, o *Op, _ Unit) error {
+	return o.Fail(array.Unsupported, "files are not copied")
+}

@@ -41,6 +41,8 @@ const (
 	tagOf       = "onevolume.of="
 	tagFrom     = "onevolume.from="
 	tagLabel    = "onevolume.label="
+	tagRevert   = "onevolume.revert="
+	tagTo       = "onevolume.to="
 )
 
 // maxLVMLabel lets three characters for each byte fit into the 1024 of a tag.
@@ -146,6 +148,7 @@ func (p *lvm) parse(out []byte) (*content, error) {
 	for i := range c.units {
 		c.units[i].shadows = shadows[c.units[i].Name]
 	}
+	c.succeed()
 	if vgs != 1 || extent <= 0 {
 		return nil, fmt.Errorf("%d volume groups, extents of %d bytes", vgs, int64(extent))
 	}
@@ -223,6 +226,8 @@ func (p *lvm) unit(l lv) (Unit, error) {
 			tagOf:       func(v string) { u.Of = array.ID(v) },
 			tagFrom:     func(v string) { u.From = array.ID(v) },
 			tagLabel:    func(v string) { u.Label = decode(v) },
+			tagRevert:   func(v string) { u.heir = array.ID(v) },
+			tagTo:       func(v string) { u.to = array.ID(v) },
 		} {
 			if v, ok := strings.CutPrefix(tag, prefix); ok {
 				set(v)
@@ -247,6 +252,8 @@ func tags(u Unit) (args []string) {
 	add(tagOf, string(u.Of))
 	add(tagFrom, string(u.From))
 	add(tagLabel, encode(u.Label))
+	add(tagRevert, string(u.heir))
+	add(tagTo, string(u.to))
 	return args
 }
 
@@ -311,6 +318,18 @@ func (p *lvm) extend(ctx context.Context, o *Op, u Unit, size onevolume.Size) er
 
 func (p *lvm) activate(ctx context.Context, o *Op, u Unit) error {
 	return p.run(ctx, o, "lvchange", "-y", "-a", "y", "-K", p.VG+"/"+u.Name)
+}
+
+// succeed gives a copy of a snapshot the volume's name and its tag.
+func (p *lvm) succeed(ctx context.Context, o *Op, u Unit) error {
+	name := u.heir.Name()
+	if u.Name != name {
+		if err := p.run(ctx, o, "lvrename", p.VG, u.Name, name); err != nil {
+			return err
+		}
+	}
+	return p.run(ctx, o, "lvchange", "--addtag", tagVolume+string(u.heir), "--deltag", tagRevert+string(u.heir),
+		"--deltag", tagTo+string(u.to), p.VG+"/"+name)
 }
 
 // remove looks for thick snapshots of somebody's first, which lvremove -f

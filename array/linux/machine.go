@@ -93,6 +93,9 @@ type Unit struct {
 	Active bool // there is a device
 
 	shadows []string // snapshots that would go with it
+
+	// heir is of a copy of the snapshot to: the volume whose place it takes.
+	heir, to array.ID
 }
 
 // content is all there is in a pool at one moment.
@@ -114,12 +117,15 @@ type pool interface {
 	extend(ctx context.Context, o *Op, u Unit, size onevolume.Size) error
 	activate(ctx context.Context, o *Op, u Unit) error
 	remove(ctx context.Context, o *Op, u Unit) error
+	// succeed makes u, whose heir is set, that volume, which is gone.
+	succeed(ctx context.Context, o *Op, u Unit) error
 }
 
 var (
 	_ array.Array       = (*Machine)(nil)
 	_ array.Extender    = (*Machine)(nil)
 	_ array.Snapshotter = (*Machine)(nil)
+	_ array.Reverter    = (*Machine)(nil)
 	_ array.Cloner      = (*Machine)(nil)
 )
 

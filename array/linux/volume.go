@@ -143,6 +143,12 @@ func (m *Machine) made(ctx context.Context, o *Op, u Unit, err error) (Unit, err
 
 // finish makes a unit as large and as ready as it has to be.
 func (m *Machine) finish(ctx context.Context, o *Op, u Unit, size onevolume.Size) (Unit, error) {
+	if u.heir != "" {
+		var err error
+		if u, err = m.made(ctx, o, u, m.pool.succeed(ctx, o, u)); err != nil {
+			return u, err
+		}
+	}
 	if !u.Active {
 		if err := m.pool.activate(ctx, o, u); err != nil {
 			return u, err
@@ -175,21 +181,31 @@ func (m *Machine) Delete(ctx context.Context, id array.ID) error {
 				by.Snapshots = append(by.Snapshots, s.ID)
 			}
 		}
-		exports, sessions, err := m.target.Exports(ctx, o, id)
-		if err != nil {
+		if err := m.users(ctx, o, id, &by); err != nil {
 			return err
-		}
-		for _, e := range exports {
-			by.Exports = append(by.Exports, e.Initiator)
-		}
-		for _, s := range sessions {
-			by.Sessions = append(by.Sessions, s.Initiator)
 		}
 		if by.Any() {
 			return array.InUse("volume "+string(id), by)
 		}
+		if left, there := c.heir(id); there {
+			if err := m.pool.remove(ctx, o, left); err != nil {
+				return err
+			}
+		}
 		return m.pool.remove(ctx, o, u)
 	})
+}
+
+// users adds those who may use the volume, and who do.
+func (m *Machine) users(ctx context.Context, o *Op, id array.ID, by *array.Holders) error {
+	exports, sessions, err := m.target.Exports(ctx, o, id)
+	for _, e := range exports {
+		by.Exports = append(by.Exports, e.Initiator)
+	}
+	for _, s := range sessions {
+		by.Sessions = append(by.Sessions, s.Initiator)
+	}
+	return err
 }
 
 // Lookup as in array.Array.

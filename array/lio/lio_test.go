@@ -108,6 +108,7 @@ func TestCommands(t *testing.T) {
 		},
 		func() error { _, err := r.array.Export(t.Context(), id, g); return err },
 		func() error { return r.array.Unexport(t.Context(), id, g.Initiator, true) },
+		func() error { _, err := r.array.Revert(t.Context(), id, shot); return err },
 		func() error { return r.array.DeleteSnapshot(t.Context(), shot) },
 	} {
 		if err := do(); err != nil {
@@ -126,6 +127,11 @@ func TestCommands(t *testing.T) {
 		"sh lio-write " + save + " none",
 		"sh lio-unexport " + common + " " + string(g.Initiator) + " force",
 		"sh lio-write " + save + " ",
+		"sudo -n lvcreate -y -n " + name + "-revert -k n --snapshot vg0/ov-1123456789abcdef0123456789abcdef --addtag 'onevolume.label=web#20#26#20data'" +
+			" --addtag 'onevolume.revert=" + string(id) + "' --addtag 'onevolume.to=" + string(shot) + "'",
+		"sudo -n lvremove -f vg0/" + name,
+		"sudo -n lvrename vg0 " + name + "-revert " + name,
+		"sudo -n lvchange --addtag 'onevolume.volume=" + string(id) + "' --deltag 'onevolume.revert=" + string(id) + "' --deltag 'onevolume.to=" + string(shot) + "' vg0/" + name,
 		"sudo -n lvremove -f vg0/ov-1123456789abcdef0123456789abcdef",
 	}
 	var got []string
@@ -348,4 +354,76 @@ func FuzzEdit(f *testing.F) {
 			t.Errorf("%q stayed in %q", id.Name(), back)
 		}
 	})
+}
+
+// A revert that died is finished by whatever changes the volume next, and what
+// it left behind goes with the volume.
+func TestRevertHalfWay(t *testing.T) {
+	const copied, removed, renamed = 3, 4, 6 // of its requests
+	for name, then := range map[string]func(t *testing.T, r *rig, id array.ID){
+		"export": func(t *testing.T, r *rig, id array.ID) {
+			e, err := r.array.Export(t.Context(), id, grant(id))
+			if err != nil || r.kernel[string(e.Target.IQN)].device != "/dev/vg0/"+id.Name() {
+				t.Error(err)
+			}
+			if err := r.array.Unexport(t.Context(), id, e.Initiator, false); err != nil {
+				t.Error(err)
+			}
+		},
+		"snapshot": func(t *testing.T, r *rig, id array.ID) {
+			shot := array.NewID()
+			if _, err := r.array.Snapshot(t.Context(), shot, id); err != nil {
+				t.Error(err)
+			}
+			if err := r.array.DeleteSnapshot(t.Context(), shot); err != nil {
+				t.Error(err)
+			}
+		},
+		"nothing": func(*testing.T, *rig, array.ID) {},
+	} {
+		for _, died := range []int{copied, removed, renamed} {
+			r := newRig(t, "pool")
+			before := r.state()
+			v := r.volume(t)
+			first, second := array.NewID(), array.NewID()
+			for _, shot := range []array.ID{first, second} {
+				r.vg.Write(v.Name, []byte(map[array.ID]string{first: "a", second: "b"}[shot]))
+				if _, err := r.array.Snapshot(t.Context(), shot, v.ID); err != nil {
+					t.Fatal(err)
+				}
+			}
+			came := r.lossy.Lose(died, true)
+			if _, err := r.array.Revert(t.Context(), v.ID, first); !array.Is(err, array.Unknown) || !came() {
+				t.Fatalf("%s, died at %d: %v", name, died, err)
+			}
+			if got, err := r.array.Lookup(t.Context(), v.ID); err != nil || got.Size != v.Size || got.Label != v.Label {
+				t.Errorf("%s, died at %d: %+v %v", name, died, got, err)
+			}
+			then(t, r, v.ID)
+			want := byte('a')
+			if died == copied { // and the volume is there
+				want = 'b'
+			}
+			if u, err := r.array.Lookup(t.Context(), v.ID); err != nil || r.vg.Read(u.Name, 1)[0] != want {
+				t.Errorf("%s, died at %d: %q %v", name, died, r.vg.Read(u.Name, 1), err)
+			}
+			// To the other snapshot: what was made of the first is of no use.
+			if name == "export" {
+				if _, err := r.array.Revert(t.Context(), v.ID, second); err != nil || r.vg.Read(v.Name, 1)[0] != 'b' {
+					t.Errorf("died at %d: %q %v", died, r.vg.Read(v.Name, 1), err)
+				}
+			}
+			for _, shot := range []array.ID{first, second} {
+				if err := r.array.DeleteSnapshot(t.Context(), shot); err != nil {
+					t.Error(err)
+				}
+			}
+			if err := r.array.Delete(t.Context(), v.ID); err != nil {
+				t.Error(err)
+			}
+			if after := r.state(); after != before {
+				t.Errorf("%s, died at %d: left behind:\n%s", name, died, after)
+			}
+		}
+	}
 }

@@ -59,6 +59,9 @@ func (g *VG) Handle(c command.Cmd) (command.Result, error) {
 	if len(c.Argv) == 0 || !c.Sudo {
 		return command.Result{}, commandtest.ErrUnknown
 	}
+	if c.Argv[0] == "lvrename" && len(c.Argv) == 4 {
+		return g.rename(c.Argv[1], c.Argv[2], c.Argv[3])
+	}
 	a, ok := options(c.Argv[1:])
 	if !ok {
 		return command.Result{}, commandtest.ErrUnknown
@@ -80,6 +83,7 @@ func (g *VG) Handle(c command.Cmd) (command.Result, error) {
 type args struct {
 	opts map[string]string
 	tags []string
+	gone []string // tags to be taken off
 	at   string
 }
 
@@ -95,11 +99,12 @@ func options(words []string) (a args, ok bool) {
 				return a, false
 			}
 			a.opts[w] = words[i]
-		case "--addtag":
+		case "--addtag", "--deltag":
 			if i++; i == len(words) || strings.Trim(words[i], tagLetters) != "" || len(words[i]) > 1024 {
 				return a, false
 			}
-			a.tags = append(a.tags, words[i])
+			list := map[string]*[]string{"--addtag": &a.tags, "--deltag": &a.gone}[w]
+			*list = append(*list, words[i])
 		default:
 			if strings.HasPrefix(w, "-") || a.at != "" {
 				return a, false
@@ -205,11 +210,34 @@ func (g *VG) extend(a args) (command.Result, error) {
 
 func (g *VG) change(a args) (command.Result, error) {
 	l, _ := g.get(a.at)
-	if l == nil || a.opts["-a"] != "y" {
+	active, tagged := a.opts["-a"] == "y", len(a.tags)+len(a.gone) > 0
+	if l == nil || active == tagged {
 		return command.Result{}, commandtest.ErrUnknown
 	}
-	l.active = true
-	return commandtest.OK("")
+	if active {
+		l.active = true
+		return commandtest.OK("")
+	}
+	l.tags = slices.DeleteFunc(append(l.tags, a.tags...), func(tag string) bool { return slices.Contains(a.gone, tag) })
+	return commandtest.OK(fmt.Sprintf("  Logical volume %s changed.\n", a.at))
+}
+
+func (g *VG) rename(vg, from, to string) (command.Result, error) {
+	l := g.lvs[from]
+	switch {
+	case vg != g.Name || l == nil:
+		return fail(5, `Existing logical volume "%s" not found in volume group "%s"`, from, vg)
+	case g.lvs[to] != nil:
+		return fail(5, `Logical volume "%s" already exists in volume group "%s"`, to, vg)
+	}
+	delete(g.lvs, from)
+	g.lvs[to] = l
+	for _, o := range g.lvs {
+		if o.origin == from {
+			o.origin = to
+		}
+	}
+	return commandtest.OK(fmt.Sprintf("  Renamed \"%s\" to \"%s\" in volume group \"%s\"\n", from, to, vg))
 }
 
 func (g *VG) remove(a args) (command.Result, error) {
