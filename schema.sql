@@ -211,10 +211,33 @@ CREATE TABLE one_volume_snapshot (
     UNIQUE (volume, name)
 );
 
+-- What changed, for those who are told of it: the newest some thousand. A row is
+-- written in the transaction that makes the change; ids have no gap, and come in
+-- the order of the commits.
+CREATE TABLE one_volume_event (
+    oid         INTEGER      NOT NULL PRIMARY KEY,
+    time        BIGINT       NOT NULL,
+    volume      INTEGER      NOT NULL,
+    name        VARCHAR(128) NOT NULL,
+    deleted     INTEGER      NOT NULL,
+    status      VARCHAR(16)  NOT NULL,
+    reason      TEXT         NOT NULL,
+    vm_id       INTEGER      NOT NULL,
+    host        VARCHAR(255) NOT NULL,
+    uid         INTEGER      NOT NULL,
+    gid         INTEGER      NOT NULL,
+    permissions INTEGER      NOT NULL,
+    operation   INTEGER      NOT NULL,
+    kind        VARCHAR(16)  NOT NULL,
+    op_status   VARCHAR(16)  NOT NULL,
+    by_uid      INTEGER      NOT NULL
+);
+
 -- The next id of each table. An id is never used again. The schema's version
 -- comes last: a database without it is not finished.
 INSERT INTO one_volume_control (name, value, detail) VALUES ('volume', 0, '');
 INSERT INTO one_volume_control (name, value, detail) VALUES ('operation', 1, '');
 INSERT INTO one_volume_control (name, value, detail) VALUES ('audit', 1, '');
 INSERT INTO one_volume_control (name, value, detail) VALUES ('snapshot', 0, '');
-INSERT INTO one_volume_control (name, value, detail) VALUES ('schema', 4, '');
+INSERT INTO one_volume_control (name, value, detail) VALUES ('event', 1, '');
+INSERT INTO one_volume_control (name, value, detail) VALUES ('schema', 5, '');

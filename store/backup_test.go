@@ -319,6 +319,24 @@ func consistent(t *testing.T, o store.Options) (moving int) {
 	return moving
 }
 
+// toldAll checks that the events tell of all that an inventory that was never
+// restored is.
+func toldAll(t *testing.T, o store.Options) {
+	t.Helper()
+	for what, query := range map[string]string{
+		"gaps between events": "SELECT COUNT(*) FROM one_volume_control WHERE name = 'event' AND value <> 1 + (SELECT COUNT(*) FROM one_volume_event)",
+		"volumes whose newest event says otherwise": "SELECT COUNT(*) FROM one_volume v LEFT JOIN one_volume_event e" +
+			" ON e.oid = (SELECT MAX(oid) FROM one_volume_event WHERE volume = v.oid) LEFT JOIN one_volume_operation o ON o.oid = v.operation" +
+			" WHERE e.oid IS NULL OR e.status <> v.status OR e.vm_id <> v.vm_id OR e.host <> v.host OR e.name <> v.name OR e.operation <> v.operation" +
+			" OR e.op_status <> COALESCE(o.status, '')",
+	} {
+		var n int
+		if err := raw(t, o).QueryRowContext(t.Context(), query).Scan(&n); err != nil || n != 0 {
+			t.Errorf("%s: %d %s, %v", o, n, what, err)
+		}
+	}
+}
+
 // Each backup of a storm shows one moment of it.
 func TestBackupUnderAStorm(t *testing.T) {
 	backends(t, func(t *testing.T, w *world) {
@@ -337,6 +355,7 @@ func TestBackupUnderAStorm(t *testing.T) {
 		for n := 0; n < backups || running == 0 && time.Now().Before(deadline); n++ {
 			b := w.backup(t)
 			running += consistent(t, asFile(b.Path))
+			toldAll(t, asFile(b.Path))
 			if b.Deeds < last {
 				t.Errorf("a later backup has %d deeds, the one before %d", b.Deeds, last)
 			}

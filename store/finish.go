@@ -47,6 +47,7 @@ func (s *Store) Finish(ctx context.Context, ref onevolume.OperationRef, e onevol
 		if err != nil {
 			return err
 		}
+		s.moved(tx, o, e.Status)
 		if err := s.settleVolume(ctx, tx, o, e, now); err != nil {
 			return err
 		}

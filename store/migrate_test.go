@@ -147,7 +147,7 @@ func firstVersion(t *testing.T, from store.Options) store.Options {
 		rows.Close() //nolint:sqlclosecheck // before the next table is read: the pool has one connection
 	}
 	exec(t, old, "UPDATE one_volume_control SET value = 1 WHERE name = 'schema'")
-	exec(t, old, "DELETE FROM one_volume_control WHERE name IN ('audit', 'snapshot')")
+	exec(t, old, "DELETE FROM one_volume_control WHERE name IN ('audit', 'snapshot', 'event')")
 	old.Close()
 	return o
 }
@@ -223,7 +223,7 @@ func TestFromTheFirstVersion(t *testing.T) {
 		if got := leftovers(t, o); !slices.Equal(got, want) {
 			t.Errorf("left over %q, want %q", got, want)
 		}
-		if text := strings.Join(told, "\n"); len(told) != 1 || !strings.Contains(text, "version 1 to 4") || want != nil && !strings.Contains(text, o.Path+".v1") {
+		if text := strings.Join(told, "\n"); len(told) != 1 || !strings.Contains(text, "version 1 to 5") || want != nil && !strings.Contains(text, o.Path+".v1") {
 			t.Errorf("told %q", told)
 		}
 	})

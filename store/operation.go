@@ -240,6 +240,7 @@ func (s *Store) TakeOver(ctx context.Context, ref onevolume.OperationRef, owner 
 		if err != nil {
 			return err
 		}
+		s.moved(tx, o, onevolume.Running)
 		d := o.deed("ok")
 		d.Ask = onevolume.Ask{By: o.By, From: owner, Action: "take over", Text: "from " + from}
 		return s.deed(ctx, tx, d)

@@ -86,6 +86,7 @@ func (s *Store) recovered(ctx context.Context, tx *sql.Tx, v *row) error {
 	if (o.Kind == onevolume.Detach) == v.State.Free() {
 		end = onevolume.Done
 	}
+	s.moved(tx, o, end)
 	return changed(tx.ExecContext(ctx, "UPDATE one_volume_operation SET status = ? WHERE oid = ? AND generation = ? AND status = ?",
 		string(end), o.ID, o.Generation, string(onevolume.Parked)))
 }

@@ -115,6 +115,7 @@ func (s *Store) reopen(ctx context.Context, tx *sql.Tx, o *operation, r *row, wa
 		" generation = ?, lease = ?, term = ?, ended = 0, error = '' WHERE oid = ? AND generation = ? AND status = ?",
 		string(o.Status), int(o.Volume), string(way), owner, o.Generation, millis(o.Lease), lease.Milliseconds(),
 		o.ID, was, string(onevolume.Parked)))
+	s.moved(tx, o, o.Status)
 	if troubleOf(err) == duplicate {
 		return errLost // another operation took the volume in between
 	}

@@ -98,13 +98,14 @@ func (s *Store) replace(ctx context.Context, file *Store, tx *sql.Tx, r *Restore
 	err = run(ctx, tx, []string{
 		"DELETE FROM one_volume_command", "DELETE FROM one_volume_journal",
 		"DELETE FROM one_volume_operation", "DELETE FROM one_volume", "DELETE FROM one_volume_quota",
+		"DELETE FROM " + eventTable, // of the backup's nobody is told again
 		"DELETE FROM one_volume_control WHERE name IN ('hold', 'key')",
 	})
 	if err != nil {
 		return err
 	}
 	for _, t := range dataTables {
-		if t.name == auditTable || t.name == labelTable {
+		if t.name == auditTable || t.name == labelTable || t.name == eventTable {
 			continue
 		}
 		if _, err := t.copyTo(ctx, file.db, tx); err != nil {

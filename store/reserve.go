@@ -205,5 +205,6 @@ func (s *Store) begin(ctx context.Context, tx *sql.Tx, who onevolume.Caller, r o
 	if err := changed(tx.ExecContext(ctx, "UPDATE one_volume SET operation = ? WHERE oid = ?", id, int(v.ID))); err != nil {
 		return nil, err
 	}
+	s.moved(tx, o, o.Status)
 	return o, o.open(ctx, tx)
 }

@@ -128,6 +128,9 @@ func (s *Store) insert(ctx context.Context, tx *sql.Tx, r *row) error {
 		return err
 	}
 	_, err = tx.ExecContext(ctx, "INSERT INTO one_volume ("+volumeColumns+") VALUES ("+marks(len(values))+")", values...)
+	if err == nil {
+		s.wrote(tx, r)
+	}
 	return err
 }
 
@@ -143,6 +146,7 @@ func (s *Store) save(ctx context.Context, tx *sql.Tx, r *row, now time.Time) err
 	err = changed(tx.ExecContext(ctx, "UPDATE one_volume SET "+set+" WHERE oid = ? AND version = ?", append(values, int(r.ID), r.readVersion)...))
 	if err == nil {
 		r.readVersion, r.read = r.Version, r.Target.CHAP
+		s.wrote(tx, r)
 	}
 	return err
 }

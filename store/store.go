@@ -15,6 +15,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"onevolume"
@@ -94,6 +95,8 @@ type Store struct {
 	// only one do so at a time: waiting in line here is fair and wakes at
 	// once, where SQLite's own waiting sleeps and tries again. Else nil.
 	turn chan struct{}
+	// touched has what each transaction under way has changed, by *sql.Tx.
+	touched sync.Map
 }
 
 // dialect is what one kind of database wants differently.

@@ -26,6 +26,7 @@ var dataTables = []table{
 	{"one_volume_quota", quotaColumns, "kind, oid"},
 	{"one_volume_label", "vm_id", "vm_id"},
 	{"one_volume_snapshot", snapshotColumns, "oid"},
+	{eventTable, eventColumns, "oid"},
 }
 
 const auditTable = "one_volume_audit"

@@ -205,6 +205,7 @@ func (s *Store) FinishTask(ctx context.Context, ref onevolume.OperationRef, stat
 		if err != nil {
 			return err
 		}
+		s.moved(tx, o, status)
 		if err := s.settleTask(ctx, tx, o, status, made, reason); err != nil {
 			return err
 		}
@@ -223,6 +224,7 @@ func (s *Store) settleTask(ctx context.Context, tx *sql.Tx, o *operation, status
 		return s.save(ctx, tx, &v, s.now())
 	}
 	if o.Kind == onevolume.Create && status == onevolume.Undone || o.Kind == onevolume.Delete && status == onevolume.Done {
+		s.deleted(tx, &v)
 		return changed(tx.ExecContext(ctx, "DELETE FROM one_volume WHERE oid = ? AND version = ?", int(v.ID), v.readVersion))
 	}
 	next := o.Prior

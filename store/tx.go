@@ -75,7 +75,13 @@ func (s *Store) try(ctx context.Context, doing string, fn func(tx *sql.Tx) error
 	if err != nil {
 		return err
 	}
-	if err := fn(tx); err != nil {
+	t := s.watch(tx)
+	defer s.touched.Delete(tx)
+	err = fn(tx)
+	if err == nil {
+		err = s.tellOf(ctx, tx, t)
+	}
+	if err != nil {
 		// A connection that died took the transaction with it; what counts
 		// is why fn failed.
 		if undoErr := tx.Rollback(); undoErr != nil && troubleOf(undoErr) == other && !errors.Is(undoErr, sql.ErrTxDone) && !noTransaction(undoErr) {

@@ -265,6 +265,7 @@ func (s *Store) delete(ctx context.Context, id onevolume.VolumeID, may func(*one
 		if err := changed(tx.ExecContext(ctx, "DELETE FROM one_volume WHERE oid = ? AND version = ?", int(id), r.Version)); err != nil {
 			return err
 		}
+		s.deleted(tx, &r)
 		return s.asked(ctx, tx, onevolume.Deed{Volume: id, VM: onevolume.NoVM, Result: "ok"})
 	})
 }
