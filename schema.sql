@@ -65,6 +65,9 @@ CREATE TABLE one_volume (
     disabled   INTEGER NOT NULL DEFAULT 0,
     -- Our UUID of a volume that we made on its array; empty for others.
     array_id   VARCHAR(36) NOT NULL DEFAULT '',
+    -- 1: the permissions let the group, or others, USE it. Indexes know no bits.
+    group_use  INTEGER NOT NULL DEFAULT 0,
+    others_use INTEGER NOT NULL DEFAULT 0,
 
     UNIQUE (iqn, lun),
     UNIQUE (uid, name)
@@ -74,9 +77,11 @@ CREATE TABLE one_volume (
 CREATE INDEX one_volume_by_size ON one_volume (status, size, oid);
 CREATE INDEX one_volume_by_vm ON one_volume (vm_id);
 CREATE INDEX one_volume_by_name ON one_volume (name);
--- What a user or a group owns is added up from these alone.
-CREATE INDEX one_volume_by_owner ON one_volume (uid, size);
-CREATE INDEX one_volume_by_group ON one_volume (gid, size);
+-- A list walks these for what its reader owns, what a group may USE, and what
+-- all may. What a user or a group owns is added up from them alone.
+CREATE INDEX one_volume_by_uid ON one_volume (uid, oid, size);
+CREATE INDEX one_volume_by_gid ON one_volume (gid, group_use, oid, size);
+CREATE INDEX one_volume_by_others ON one_volume (others_use, oid);
 CREATE INDEX one_volume_by_array ON one_volume (array_name, array_id);
 
 CREATE TABLE one_volume_operation (

@@ -154,31 +154,28 @@ func (s *Store) page(ctx context.Context, w where, limit, offset int) ([]row, er
 			return found, nil
 		}
 	}
-	return s.list(ctx, s.read, w.page(volumeColumns), append(slices.Clone(w.args), limit, offset)...)
-}
-
-// page is the statement for a page of the list; it takes two more arguments.
-func (w *where) page(columns string) string {
-	return "SELECT " + columns + " FROM one_volume" + w.String() + " ORDER BY oid DESC LIMIT ? OFFSET ?"
+	query, args := w.pageOf(volumeColumns, limit, offset)
+	return s.list(ctx, s.read, query, args...)
 }
 
 // pageAt is page with what is known at a stamp. The result is right if the
 // stamp still is the same after it.
 func (s *Store) pageAt(ctx context.Context, at stamp, w where, limit, offset int) ([]row, error) {
-	list := fmt.Sprint(w.String(), w.args)
+	list := fmt.Sprint(w)
 	key := func(offset int) string { return fmt.Sprint(list, " from ", offset) }
 	// A list that is read page by page goes on where the page before ended,
 	// which is found at once; an offset is counted.
-	from := where{slices.Clone(w.conditions), slices.Clone(w.args)}
+	from := where{slices.Clone(w.conditions), slices.Clone(w.args), w.ways}
 	skip := offset
 	if after, ok := s.cache.begins(at, key(offset)); ok {
 		from.and("oid < ?", after)
 		skip = 0
 	}
-	args := append(slices.Clone(from.args), limit, skip)
-	found, known, err := s.knownPage(ctx, at, from.page("oid"), args)
+	query, args := from.pageOf("oid", limit, skip)
+	found, known, err := s.knownPage(ctx, at, query, args)
 	if err == nil && !known {
-		found, err = s.list(ctx, s.read, from.page(volumeColumns), args...)
+		query, args = from.pageOf(volumeColumns, limit, skip)
+		found, err = s.list(ctx, s.read, query, args...)
 		for i := range found {
 			s.cache.keep(at, found[i])
 		}

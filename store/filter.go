@@ -23,6 +23,9 @@ const (
 type where struct {
 	conditions []string
 	args       []any
+	// ways are conditions of which one is enough, for queries by pageOf alone.
+	// Each is found in an index, the newest first.
+	ways []where
 }
 
 func (w *where) and(condition string, args ...any) {
@@ -84,6 +87,44 @@ func (w *where) visible(who onevolume.Caller) {
 	w.and(condition+")", args...)
 }
 
+// mostGroups bounds how many groups have a way each.
+const mostGroups = 64
+
+// waysToVisible is visible where nothing else makes the volumes few.
+func (w *where) waysToVisible(who onevolume.Caller) {
+	if who.IsAdmin() || len(who.Groups) > mostGroups {
+		w.visible(who)
+		return
+	}
+	way := func(condition string, args ...any) { w.ways = append(w.ways, where{[]string{condition}, args, nil}) }
+	way("uid = ?", who.UID)
+	way("others_use = 1")
+	for _, gid := range who.Groups {
+		way("gid = ? AND group_use = 1", gid)
+	}
+}
+
+// pageOf is the query for so many volumes from an offset on, the newest first.
+// With ways it takes as many by each of them, of which those are among.
+func (w *where) pageOf(columns string, limit, offset int) (query string, args []any) {
+	const newest = " ORDER BY oid DESC LIMIT ?"
+	if len(w.ways) == 0 {
+		return "SELECT " + columns + " FROM one_volume" + w.String() + newest + " OFFSET ?", append(slices.Clone(w.args), limit, offset)
+	}
+	enough := math.MaxInt
+	if limit < enough-offset {
+		enough = limit + offset
+	}
+	var ids []string
+	for i, way := range w.ways {
+		all := where{slices.Concat(way.conditions, w.conditions), nil, nil}
+		ids = append(ids, fmt.Sprintf("SELECT w%d.oid FROM (SELECT oid FROM one_volume%s%s) AS w%d", i, all.String(), newest, i))
+		args = append(append(append(args, way.args...), w.args...), enough)
+	}
+	return "SELECT " + columns + " FROM one_volume WHERE oid IN (SELECT u.oid FROM (" + strings.Join(ids, " UNION ") + newest + " OFFSET ?) AS u) ORDER BY oid DESC",
+		append(args, limit, offset)
+}
+
 // flagged applies oned's filter flag.
 func (w *where) flagged(flag int, who onevolume.Caller) error {
 	switch {
@@ -111,7 +152,11 @@ func (s *Store) Volumes(ctx context.Context, f onevolume.Filter) ([]onevolume.Vo
 	if err := w.flagged(f.Flag, f.Viewer); err != nil {
 		return nil, err
 	}
-	w.visible(f.Viewer)
+	if f.Flag == flagAll && len(f.States) == 0 && f.Name == "" && len(f.VMs) == 0 {
+		w.waysToVisible(f.Viewer)
+	} else {
+		w.visible(f.Viewer)
+	}
 	if f.FirstID >= 0 {
 		w.and("oid >= ?", f.FirstID)
 	}
@@ -157,15 +202,14 @@ const mostPage = cachedVolumes / 4
 // filtered reads the volumes of a list, all or a page of it.
 func (s *Store) filtered(ctx context.Context, w where, f onevolume.Filter) ([]row, error) {
 	limit, offset := f.Limit, max(f.Offset, 0)
-	switch {
-	case limit > 0 && limit <= mostPage:
+	if limit > 0 && limit <= mostPage {
 		return s.page(ctx, w, limit, offset)
-	case limit <= 0 && offset == 0:
-		return s.list(ctx, s.read, "SELECT "+volumeColumns+" FROM one_volume"+w.String()+" ORDER BY oid DESC", w.args...)
-	case limit <= 0:
-		limit = math.MaxInt // an offset alone needs a limit too, in both databases
 	}
-	return s.list(ctx, s.read, w.page(volumeColumns), append(slices.Clone(w.args), limit, offset)...)
+	if limit <= 0 {
+		limit = math.MaxInt // both databases want one
+	}
+	query, args := w.pageOf(volumeColumns, limit, offset)
+	return s.list(ctx, s.read, query, args...)
 }
 
 // Lookup gives the ids of the volumes with this name that the viewer may USE,

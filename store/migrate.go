@@ -81,7 +81,7 @@ func unkeep(kept *string) error {
 // runSteps runs migrations in a transaction that undoes DDL.
 func (s *Store) runSteps(ctx context.Context, tx querier, steps []script) error {
 	for _, step := range steps {
-		err := run(ctx, tx, statements(step.text, s.kind.tableOptions))
+		err := run(ctx, tx, statements(step.text, s.kind))
 		if err == nil {
 			err = setVersion(ctx, tx, step.version-1, step.version)
 		}
@@ -218,7 +218,7 @@ func (s *Store) migrateServer(ctx context.Context, steps []script, from, to int)
 	}
 	for _, step := range steps {
 		doing := migrating(s.kind, step.version)
-		if err := runRepeatably(ctx, s.db, statements(step.text, s.kind.tableOptions)); err != nil {
+		if err := runRepeatably(ctx, s.db, statements(step.text, s.kind)); err != nil {
 			return s.outward(doing, err)
 		}
 		err := s.write(ctx, doing, func(tx *sql.Tx) error { return setVersion(ctx, tx, step.version-1, step.version) })
@@ -277,7 +277,7 @@ func (s *Store) tryWith(ctx context.Context, prefix string, steps []script) erro
 	}
 	for _, step := range steps {
 		text := ourNames.ReplaceAllString(step.text, prefix+"$0")
-		if err := runRepeatably(ctx, s.db, statements(text, s.kind.tableOptions)); err != nil {
+		if err := runRepeatably(ctx, s.db, statements(text, s.kind)); err != nil {
 			return tryError{err, prefix}
 		}
 	}

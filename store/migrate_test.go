@@ -212,6 +212,10 @@ func TestFromTheFirstVersion(t *testing.T) {
 		if deeds := n.history(t, all(root)); len(deeds) != 2 || deeds[1].ID != 1 {
 			t.Errorf("deeds %q", lines(deeds))
 		}
+		// What follows from the permissions is there for old volumes too.
+		if n := dump(t, raw(t, o), "one_volume", []string{"group_use <> ((permissions & 32) <> 0) OR others_use <> ((permissions & 4) <> 0)"}); slices.Contains(n, `"1"`) {
+			t.Errorf("volumes that a group or others may use and that are not marked so: %q", n)
+		}
 		// The old database is kept where a file is all there is.
 		want := []string(nil)
 		if o.Driver == store.SQLite {
@@ -223,7 +227,7 @@ func TestFromTheFirstVersion(t *testing.T) {
 		if got := leftovers(t, o); !slices.Equal(got, want) {
 			t.Errorf("left over %q, want %q", got, want)
 		}
-		if text := strings.Join(told, "\n"); len(told) != 1 || !strings.Contains(text, "version 1 to 5") || want != nil && !strings.Contains(text, o.Path+".v1") {
+		if text := strings.Join(told, "\n"); len(told) != 1 || !strings.Contains(text, "version 1 to "+strconv.Itoa(onevolume.SchemaVersion)) || want != nil && !strings.Contains(text, o.Path+".v1") {
 			t.Errorf("told %q", told)
 		}
 	})

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -340,7 +341,7 @@ func TestRestoreOfAnOlderVersion(t *testing.T) {
 	backends(t, func(t *testing.T, n *world) {
 		t.Setenv("TMPDIR", t.TempDir())
 		r := n.restore(t, o.Path+".v1", false)
-		if r.Volumes != 5 || r.Operations != 4 || !slices.Equal(r.Parked, []int{3}) || !strings.Contains(r.Program, "before it brought this to version 5") {
+		if r.Volumes != 5 || r.Operations != 4 || !slices.Equal(r.Parked, []int{3}) || !strings.Contains(r.Program, "before it brought this to version "+strconv.Itoa(onevolume.SchemaVersion)) {
 			t.Errorf("restored %+v", r)
 		}
 		if v := n.volume(t, 0); v.Target.CHAP.Secret != "hidden-secret" {

@@ -14,7 +14,7 @@ import (
 
 const volumeTable = "one_volume"
 
-// volumeColumns are all columns of one_volume, in the order of scanVolume and
+// volumeColumns are what is known of a volume, in the order of scanVolume and
 // of row.values.
 const volumeColumns = "oid, name, home_name, " +
 	"iqn, lun, portals, chap_user, chap_secret, chap_user_in, chap_secret_in, " +
@@ -22,6 +22,12 @@ const volumeColumns = "oid, name, home_name, " +
 	"uid, gid, uname, gname, home_uid, home_gid, home_uname, home_gname, permissions, " +
 	"lock_level, lock_uid, lock_time, disabled, array_id, " +
 	"vm_id, host, device, source, serial, attributes, operation, regtime, modtime, version"
+
+// derivedColumns follow from the others and are only written: see derived.
+const (
+	derivedColumns = "group_use, others_use"
+	writtenColumns = volumeColumns + ", " + derivedColumns
+)
 
 // row is a volume with what only the database knows of it.
 type row struct {
@@ -86,7 +92,18 @@ func (s *Store) openSecrets(r *row) error {
 	return nil
 }
 
-// values are what volumeColumns hold.
+// derived are what derivedColumns hold.
+func (r *row) derived() []any {
+	may := func(of onevolume.Right) int {
+		if int(r.Permissions)&int(of) == 0 {
+			return 0
+		}
+		return 1
+	}
+	return []any{may(onevolume.Use << 3), may(onevolume.Use)}
+}
+
+// values are what volumeColumns and derivedColumns hold.
 func (s *Store) values(r *row) ([]any, error) {
 	v := &r.Volume
 	attributes := "{}"
@@ -111,14 +128,14 @@ func (s *Store) values(r *row) ([]any, error) {
 	if r.sealedIn == "" || c.SecretIn != r.read.SecretIn {
 		r.sealedIn = s.seal.seal(c.SecretIn, place(volumeTable, v.ID, "chap_secret_in"))
 	}
-	return []any{int(v.ID), v.Name, r.homeName,
+	return append([]any{int(v.ID), v.Name, r.homeName,
 		string(v.Target.IQN), int(v.Target.LUN), onevolume.JoinPortals(v.Target.Portals), c.User, r.sealed, c.UserIn, r.sealedIn,
 		int64(v.Size), v.Identity.Serial, v.Identity.WWID, v.Array, string(v.State), v.Reason,
 		v.Owner.UID, v.Owner.GID, v.Owner.User, v.Owner.Group,
 		v.Home.UID, v.Home.GID, v.Home.User, v.Home.Group, int(v.Permissions),
 		int(lock.Level), lock.UID, millis(lock.Time), disabled, v.ArrayID,
 		int(v.Attachment.VM), v.Attachment.Host, v.Attachment.Device, v.Attachment.Source, v.Attachment.Serial,
-		attributes, v.Operation, millis(v.Registered), millis(v.Modified), v.Version}, nil
+		attributes, v.Operation, millis(v.Registered), millis(v.Modified), v.Version}, r.derived()...), nil
 }
 
 // insert writes a new row.
@@ -127,7 +144,7 @@ func (s *Store) insert(ctx context.Context, tx *sql.Tx, r *row) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, "INSERT INTO one_volume ("+volumeColumns+") VALUES ("+marks(len(values))+")", values...)
+	_, err = tx.ExecContext(ctx, "INSERT INTO one_volume ("+writtenColumns+") VALUES ("+marks(len(values))+")", values...)
 	if err == nil {
 		s.wrote(tx, r)
 	}
@@ -142,7 +159,7 @@ func (s *Store) save(ctx context.Context, tx *sql.Tx, r *row, now time.Time) err
 	if err != nil {
 		return err
 	}
-	set := strings.ReplaceAll(volumeColumns, ", ", " = ?, ") + " = ?"
+	set := strings.ReplaceAll(writtenColumns, ", ", " = ?, ") + " = ?"
 	err = changed(tx.ExecContext(ctx, "UPDATE one_volume SET "+set+" WHERE oid = ? AND version = ?", append(values, int(r.ID), r.readVersion)...))
 	if err == nil {
 		r.readVersion, r.read = r.Version, r.Target.CHAP

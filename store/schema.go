@@ -112,7 +112,7 @@ func noTransaction(err error) bool {
 // transaction, whatever the other made first counts as made.
 func (s *Store) runScript(ctx context.Context, doing, text string, from, to int) error {
 	if !s.kind.wholeDDL {
-		if err := runRepeatably(ctx, s.db, statements(text, s.kind.tableOptions)); err != nil {
+		if err := runRepeatably(ctx, s.db, statements(text, s.kind)); err != nil {
 			return s.outward(doing, err)
 		}
 		return s.write(ctx, doing, func(tx *sql.Tx) error { return setVersion(ctx, tx, from, to) })
@@ -122,7 +122,7 @@ func (s *Store) runScript(ctx context.Context, doing, text string, from, to int)
 		if err != nil || now != from {
 			return err // or another daemon was first
 		}
-		if err := run(ctx, tx, statements(text, s.kind.tableOptions)); err != nil {
+		if err := run(ctx, tx, statements(text, s.kind)); err != nil {
 			return err
 		}
 		return setVersion(ctx, tx, from, to)
@@ -167,8 +167,9 @@ func setVersion(ctx context.Context, tx querier, from, to int) error {
 }
 
 // statements cuts a script at semicolons that end a line, drops comments,
-// and adds to each CREATE TABLE what the database wants there.
-func statements(text, tableOptions string) []string {
+// adds to each CREATE TABLE what the database wants there, and takes the name
+// of the table from DROP INDEX, which SQLite does not.
+func statements(text string, kind dialect) []string {
 	var list []string
 	var b strings.Builder
 	for line := range strings.Lines(text) {
@@ -183,8 +184,11 @@ func statements(text, tableOptions string) []string {
 			continue
 		}
 		q := b.String()
-		if strings.HasPrefix(q, "CREATE TABLE") {
-			q += tableOptions
+		switch {
+		case strings.HasPrefix(q, "CREATE TABLE"):
+			q += kind.tableOptions
+		case strings.HasPrefix(q, "DROP INDEX") && kind.oneWriter:
+			q, _, _ = strings.Cut(q, " ON ")
 		}
 		list = append(list, q)
 		b.Reset()

@@ -18,7 +18,7 @@ const journalColumns = "op, seq, step, event, time, generation, owner, detail"
 // dataTables are all tables but the counters, in the order in which their
 // rows may be put in; a test holds them to the schema.
 var dataTables = []table{
-	{"one_volume", volumeColumns, "oid"},
+	{"one_volume", writtenColumns, "oid"},
 	{"one_volume_operation", operationColumns + ", running_volume", "oid"},
 	{"one_volume_journal", journalColumns, "op, seq"},
 	{"one_volume_command", commandColumns, "op, seq, n"},

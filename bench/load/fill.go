@@ -99,6 +99,7 @@ var varied = map[string]string{
 	"oid": "i", "name": "'volume' || i", "iqn": "'iqn.2026-11.bench:volume' || i", "size": "v.size * (1 + i % 64)",
 	"status":      "CASE WHEN i % 10 = 9 THEN 'RETAINED' ELSE 'AVAILABLE' END",
 	"permissions": "CASE WHEN i % 100 = 0 THEN 388 ELSE 384 END",
+	"others_use":  "CASE WHEN i % 100 = 0 THEN 1 ELSE 0 END",
 }
 
 func multiply(ctx context.Context, db *sql.DB, n int) error {

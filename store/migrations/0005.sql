@@ -20,3 +20,15 @@ CREATE TABLE one_volume_event (
 );
 
 INSERT INTO one_volume_control (name, value, detail) VALUES ('event', 1, '');
+
+-- Lists of few volumes among many are found in indexes.
+
+ALTER TABLE one_volume ADD COLUMN group_use INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE one_volume ADD COLUMN others_use INTEGER NOT NULL DEFAULT 0;
+UPDATE one_volume SET group_use = 1 WHERE (permissions & 32) <> 0 AND group_use = 0;
+UPDATE one_volume SET others_use = 1 WHERE (permissions & 4) <> 0 AND others_use = 0;
+CREATE INDEX one_volume_by_uid ON one_volume (uid, oid, size);
+CREATE INDEX one_volume_by_gid ON one_volume (gid, group_use, oid, size);
+CREATE INDEX one_volume_by_others ON one_volume (others_use, oid);
+DROP INDEX IF EXISTS one_volume_by_owner ON one_volume;
+DROP INDEX IF EXISTS one_volume_by_group ON one_volume;
