@@ -91,6 +91,14 @@ type Identity struct {
 // Known says whether anything of the identity has been recorded.
 func (i Identity) Known() bool { return i.Serial != "" || i.WWID != "" }
 
+// Access is what a host that an array has let in to a volume must know.
+type Access struct {
+	CHAP CHAP
+	// Identity is what the unit will say of itself. What is empty cannot be
+	// told beforehand.
+	Identity Identity
+}
+
 // Owner is a user and a group of OpenNebula, with their names as they were
 // when the volume got them.
 type Owner struct {

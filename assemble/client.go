@@ -124,7 +124,7 @@ func openSession(o cli.Options) (*cli.Session, error) {
 		m.say = os.Stderr
 	}
 	e := engine(conf, m.hear)
-	e.Ledger = newMeddler().ledger(daemon)
+	e.Ledger, e.Access = newMeddler().ledger(daemon), daemon
 	owner := process("onevolume")
 	return &cli.Session{Daemon: daemon, Cloud: cloud, Engine: &e, Doctor: visiting(conf, &e, daemon, cloud, owner), Host: m.timing, Owner: owner}, nil
 }

@@ -19,6 +19,7 @@ import (
 	"onevolume/inventory"
 	"onevolume/opennebula"
 	"onevolume/opennebula/events"
+	"onevolume/provision"
 	"onevolume/store"
 	"onevolume/xmlrpc"
 	"onevolume/xmlrpc/passthrough"
@@ -37,6 +38,7 @@ type Daemon struct {
 	checkups  *daemon.Checkups
 	arrays    *daemon.Arrays
 	spaces    *daemon.Spaces
+	access    *provision.Access
 	labels    *labels.Labels
 	follower  *follower.Follower
 	hears     *events.Subscriber // nil for nothing
@@ -97,7 +99,7 @@ func (d *Daemon) connect(ctx context.Context) error {
 	}
 	auth := opennebula.NewAuthenticator(one, d.conf.AuthCache)
 	w := &wire.Server{Known: auth.Recall}
-	api := xmlrpc.Server{Auth: auth, Inventory: service, Operator: d.loops, Health: d.checkups, Arrays: d.arrays, Spaces: d.spaces, Unaudited: d.logUnaudited}
+	api := xmlrpc.Server{Auth: auth, Inventory: service, Operator: d.loops, Health: d.checkups, Arrays: d.arrays, Spaces: d.spaces, Access: d.access, Unaudited: d.logUnaudited}
 	api.Register(w)
 	if d.conf.PassThrough {
 		w.Reserved = "one.volume"

@@ -57,7 +57,6 @@ func (s *Store) chooseSize(ctx context.Context, q querier, who onevolume.Caller,
 func (w *where) mayBePicked(who onevolume.Caller) {
 	w.usable(who)
 	w.and("disabled = 0")
-	w.and("array_id = ''") // no host is let in to those
 	w.and("lock_level <> ?", int(onevolume.LockUse))
 }
 
@@ -124,10 +123,6 @@ func (s *Store) chooseNamed(ctx context.Context, q querier, who onevolume.Caller
 	}
 	if v.Disabled {
 		return v, onevolume.Errorf(onevolume.Action, "Volume %d is disabled.", v.ID).WithHint("onevolume enable lets it be attached")
-	}
-	if v.ArrayID != "" {
-		return v, onevolume.Errorf(onevolume.Action, "Volume %d was made on array %s, and hosts are not let in to such volumes by this version.", v.ID, v.Array).
-			WithHint("attach a registered volume")
 	}
 	if v.State == onevolume.Retained && v.Owner.UID != who.UID && !who.IsAdmin() {
 		return v, onevolume.Errorf(onevolume.Forbidden,

@@ -15,6 +15,7 @@ import (
 // its steps by them.
 const (
 	stepDomain  = "domain"
+	stepGrant   = "grant"
 	stepConnect = "connect"
 	stepPlug    = "plug"
 	stepForce   = "force"
@@ -22,10 +23,11 @@ const (
 	stepProve   = "prove"
 	stepWipe    = "wipe"
 	stepRelease = "release"
+	stepRevoke  = "revoke"
 )
 
-// attachSteps looks the domain up, connects the host to the target and plugs
-// the proven device in. The domain comes first, so that nothing stands
+// attachSteps looks the domain up, lets the host in where the volume was made
+// on an array, connects it to the target and plugs the proven device in. The domain comes first, so that nothing stands
 // between the proof of the device and its plugging. A replug that finds the
 // disk in its guest proves it, and does nothing to it.
 func (r *run) attachSteps() []step {
@@ -92,6 +94,9 @@ func (r *run) attachSteps() []step {
 			}
 			return nil
 		}},
+	}
+	if r.made() {
+		steps = slices.Insert(steps, 1, r.grantStep())
 	}
 	if r.soiled {
 		steps = slices.Insert(steps, len(steps)-1, step{Name: stepWipe, Undo: r.blank})

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"onevolume"
+	"onevolume/array"
+	"onevolume/array/arraytest"
 	"onevolume/blockdev"
 	"onevolume/command"
 	"onevolume/command/commandtest"
@@ -20,6 +22,7 @@ import (
 	"onevolume/inventory"
 	"onevolume/iscsi"
 	"onevolume/iscsi/iscsitest"
+	"onevolume/provision"
 	"onevolume/store"
 	"onevolume/workflow"
 )
@@ -100,6 +103,8 @@ type cloud struct {
 	hosts   []*machine
 	vms     map[onevolume.VMID]onevolume.VM // as oned knows them
 	service *inventory.Service
+	memory  *arraytest.Memory // makes volumes, which array serves
+	access  *provision.Access
 
 	interrupt func() // is called by the next command
 	storm     *storm // rages in it, or nil
@@ -125,6 +130,9 @@ func newCloud(t testing.TB, g *ground, names ...string) *cloud {
 		vms: map[onevolume.VMID]onevolume.VM{}, still: map[onevolume.VolumeID]bool{}, lost: map[onevolume.VolumeID]bool{}, known: map[onevolume.VolumeID]known{}}
 	g.clouds++
 	c.number = g.clouds
+	c.memory = arraytest.NewMemory(array.Capabilities{Granule: onevolume.MiB, MinSize: onevolume.MiB, MaxLabel: 8, PageSize: 10, Zeroed: true}, onevolume.GiB)
+	c.access = &provision.Access{Engine: &provision.Engine{Ledger: g.db, Arrays: map[string]array.Array{"memory": c.memory}, Lease: limit.Lease, Now: g.clock.Now},
+		Volume: g.db.Volume, Operation: g.db.Operation}
 	for _, name := range names {
 		m := &machine{name: name, iscsi: iscsitest.NewHost(name, c.array), virt: hypervisortest.NewMemory(t)}
 		if g.xen {
@@ -180,6 +188,43 @@ func (c *cloud) volume(target int, lun onevolume.LUN) onevolume.Volume {
 	defer c.mu.Unlock()
 	c.units[id] = u
 	return v
+}
+
+// made has a volume made on the array, which lets in only whom it is told to.
+func (c *cloud) made() onevolume.Volume {
+	c.Helper()
+	c.next++
+	id := array.NewID()
+	v := onevolume.Volume{Name: fmt.Sprintf("disk%d", c.next), Array: "memory", ArrayID: string(id), Size: 64 * onevolume.MiB,
+		Owner: root.Owner, Permissions: 0o600, Target: c.memory.Target(id)}
+	op, _, err := c.db.BeginTask(c.Context(), root, onevolume.TaskRequest{Kind: onevolume.Create, New: &v, From: -1, Owner: "made", Lease: limit.Lease,
+		Task: onevolume.Task{Array: "memory", ArrayID: string(id), Size: v.Size}})
+	if err == nil {
+		err = c.access.Run(c.Context(), op)
+	}
+	if err != nil {
+		c.Fatal(err)
+	}
+	v = c.read(op.Volume)
+	u := c.array.Serve(v)
+	u.Identity = onevolume.Identity{Serial: string(id), WWID: fmt.Sprintf("naa.600%d", v.ID)}
+	c.array.Change(v.Target.IQN, func(t *iscsitest.Target) {
+		t.Login = func(initiator onevolume.IQN, chap onevolume.CHAP) (func(), error) {
+			at := v.Target
+			at.CHAP = chap
+			return c.memory.Login(array.Export{Initiator: initiator, Target: at})
+		}
+	})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.units[v.ID] = u
+	return v
+}
+
+// letIn lists whom the array lets in to a volume that it made, and who is
+// logged in.
+func (c *cloud) letIn(v onevolume.Volume) (exports, sessions []onevolume.IQN) {
+	return c.memory.LetIn(array.ID(v.ArrayID))
 }
 
 // vm starts a guest.

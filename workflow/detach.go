@@ -30,7 +30,7 @@ func (r *run) detachSteps() []step {
 				return r.wipe(ctx, f, dev)
 			}})
 	}
-	return append(steps, step{Name: stepRelease, Do: func(ctx context.Context, f *facts) error {
+	steps = append(steps, step{Name: stepRelease, Do: func(ctx context.Context, f *facts) error {
 		for _, host := range r.places() {
 			if err := r.logOut(ctx, host); err != nil {
 				return err
@@ -38,6 +38,10 @@ func (r *run) detachSteps() []step {
 		}
 		return nil
 	}})
+	if r.made() {
+		steps = append(steps, step{Name: stepRevoke, Do: r.revoke})
+	}
+	return steps
 }
 
 // logOut takes the device off a host and logs it out.
@@ -148,6 +152,9 @@ func (r *run) proveAgain(ctx context.Context, f *facts) (iscsi.Device, error) {
 
 // reconnect gives the device, proven, which no domain may have.
 func (r *run) reconnect(ctx context.Context, h command.Host) (iscsi.Device, error) {
+	if err := r.grant(ctx, h); err != nil {
+		return iscsi.Device{}, err
+	}
 	dev, err := r.Initiator.Connect(ctx, h, r.vol.Target, r.want())
 	if err != nil {
 		return dev, err

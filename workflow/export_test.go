@@ -13,9 +13,13 @@ type Step struct {
 	Undo, NoReturn bool
 }
 
-// StepsOf lists the steps of an operation.
-func StepsOf(kind onevolume.Kind, leave onevolume.Leave) []Step {
+// StepsOf lists the steps of an operation on a registered volume, or on one
+// that was made on an array.
+func StepsOf(kind onevolume.Kind, leave onevolume.Leave, made bool) []Step {
 	r := &run{Engine: &Engine{}, op: onevolume.Operation{Kind: kind, Leave: leave}}
+	if made {
+		r.vol.ArrayID = "made"
+	}
 	steps, err := r.steps()
 	if err != nil {
 		panic(err) // a test asks for what there is not

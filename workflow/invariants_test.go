@@ -142,6 +142,11 @@ func (c *cloud) always(when string, k known, unit *iscsitest.Unit, in []place) {
 			c.Errorf("%s: %s of %s is not volume %d any more", when, p.source, p.domain, v.ID)
 		}
 	}
+	if v.ArrayID != "" {
+		if exports, _ := c.letIn(v); len(exports) > 1 {
+			c.Errorf("%s: %v are let in to volume %d", when, exports, v.ID)
+		}
+	}
 	if v.State.Moving() != (k.status == onevolume.Running) {
 		c.Errorf("%s: volume %d is %s and its operation %q", when, v.ID, v.State, k.status)
 	}
@@ -150,6 +155,9 @@ func (c *cloud) always(when string, k known, unit *iscsitest.Unit, in []place) {
 // atRest is what must hold of a volume that no operation holds.
 func (c *cloud) atRest(when string, v onevolume.Volume, unit *iscsitest.Unit, in []place) {
 	c.Helper()
+	if v.ArrayID != "" && v.State != onevolume.Failed {
+		c.admitted(when, v, in)
+	}
 	switch v.State {
 	case onevolume.Attached:
 		a := v.Attachment
@@ -179,6 +187,21 @@ func (c *cloud) atRest(when string, v onevolume.Volume, unit *iscsitest.Unit, in
 		}
 	default:
 		c.Errorf("%s: volume %d is %s", when, v.ID, v.State)
+	}
+}
+
+// admitted asks that an array lets in exactly the host whose guest has the
+// volume, and where none has it, nobody but the host on record.
+func (c *cloud) admitted(when string, v onevolume.Volume, in []place) {
+	c.Helper()
+	exports, sessions := c.letIn(v)
+	var want []onevolume.IQN
+	if v.State == onevolume.Attached && v.Attachment.Host != "" {
+		want = []onevolume.IQN{c.machine(v.Attachment.Host).iscsi.Initiator()}
+	}
+	if len(in) > 0 && (!slices.Equal(exports, want) || !slices.Equal(sessions, want)) || len(exports) > 0 && !slices.Equal(exports, want) ||
+		len(sessions) > 0 && !slices.Equal(sessions, exports) {
+		c.Errorf("%s: volume %d is %s on host %q; let in are %v, and logged in %v", when, v.ID, v.State, v.Attachment.Host, exports, sessions)
 	}
 }
 

@@ -139,7 +139,7 @@ func (tb *table) crashTwice(when string, first, second crash, writes int, troubl
 // The acts that differ from another one by a single command on a host get
 // fewer.
 func (tb *table) share() int {
-	if tb.act.leave == onevolume.LeaveExt4 || tb.act.leave == onevolume.LeaveXFS {
+	if tb.act.leave == onevolume.LeaveExt4 || tb.act.leave == onevolume.LeaveXFS || tb.act.made {
 		return 11
 	}
 	return 4

@@ -24,16 +24,21 @@ type act struct {
 	name  string
 	kind  onevolume.Kind
 	leave onevolume.Leave
+	made  bool // on an array
 }
 
 var acts = []act{
-	{"attach", onevolume.Attach, ""},
-	{"detach", onevolume.Detach, onevolume.LeaveZeroes},
-	{"detach to ext4", onevolume.Detach, onevolume.LeaveExt4},
-	{"detach to xfs", onevolume.Detach, onevolume.LeaveXFS},
-	{"detach and keep", onevolume.Detach, onevolume.LeaveData},
-	{"replug", onevolume.Replug, ""},
-	{"release", onevolume.Release, ""},
+	{"attach", onevolume.Attach, "", false},
+	{"detach", onevolume.Detach, onevolume.LeaveZeroes, false},
+	{"detach to ext4", onevolume.Detach, onevolume.LeaveExt4, false},
+	{"detach to xfs", onevolume.Detach, onevolume.LeaveXFS, false},
+	{"detach and keep", onevolume.Detach, onevolume.LeaveData, false},
+	{"replug", onevolume.Replug, "", false},
+	{"release", onevolume.Release, "", false},
+	{"attach on an array", onevolume.Attach, "", true},
+	{"detach on an array", onevolume.Detach, onevolume.LeaveZeroes, true},
+	{"replug on an array", onevolume.Replug, "", true},
+	{"release on an array", onevolume.Release, "", true},
 }
 
 // noDisk is the state, for the tables alone, of an ATTACHED volume whose guest
@@ -44,7 +49,7 @@ const noDisk onevolume.State = "ATTACHED, and not in the guest"
 // no host: what a release leaves.
 const noHost onevolume.State = "ATTACHED, on no host"
 
-func (a act) steps() []workflow.Step { return workflow.StepsOf(a.kind, a.leave) }
+func (a act) steps() []workflow.Step { return workflow.StepsOf(a.kind, a.leave, a.made) }
 
 // undos is how many of the steps up to the given one have an Undo.
 func (a act) undos(upTo int) int {
@@ -118,6 +123,9 @@ func eachTable(t *testing.T, test func(tb *table)) {
 			if (a.kind == onevolume.Replug || a.kind == onevolume.Release) && by == byDaemon {
 				continue // no call asks for one: whoever does runs it as a client
 			}
+			if a.made && (a.kind == onevolume.Attach) != (by == byClient) && a.kind != onevolume.Replug && a.kind != onevolume.Release {
+				continue // the steps are the same: one of the two is enough
+			}
 			t.Run(a.name+" by "+by, func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
@@ -178,7 +186,12 @@ func (tb *table) point(of int, what, at string) (*point, bool) {
 	tb.tried++
 	c := newCloud(tb.T, tb.ground)
 	pt := &point{cloud: c, tb: tb, what: what, at: at, reason: "the test:"}
-	vm, v := c.vm(c.hosts[0], hypervisortest.Domain{}), c.volume(1, 1)
+	vm, v := c.vm(c.hosts[0], hypervisortest.Domain{}), onevolume.Volume{}
+	if tb.act.made {
+		v = c.made()
+	} else {
+		v = c.volume(1, 1)
+	}
 	stander := c.volume(2, 1)
 	c.still[stander.ID] = true
 	c.plant(vm, stander, 0)
@@ -204,17 +217,24 @@ func (tb *table) point(of int, what, at string) (*point, bool) {
 func (c *cloud) plant(vm onevolume.VM, v onevolume.Volume, number int) {
 	c.Helper()
 	m := c.machine(vm.Host)
-	m.iscsi.Login(v.Target)
 	d := hypervisortest.Disk{Address: fmt.Sprintf("0:0:%d:0", 255-number)}
 	d.Source, d.Bus, d.Serial = iscsi.New(iscsi.Options{}).Path(v.Target), "scsi", onevolume.Serial(v.ID)
 	d.Target = "sdi" + string(rune('v'-number))
-	m.virt.Edit(vm.DeployID, func(dom *hypervisortest.Domain) { dom.Disks = append(dom.Disks, d) })
 	r := attachRequest(vm, v)
 	r.Owner, r.Lease = "plant", limit.Lease
 	op, _, err := c.db.Reserve(c.Context(), root, r)
 	if err != nil {
 		c.Fatal(err)
 	}
+	if v.ArrayID != "" {
+		a, err := c.access.Grant(c.Context(), op.Ref(), m.iscsi.Initiator())
+		if err != nil {
+			c.Fatal(err)
+		}
+		v.Target.CHAP = a.CHAP
+	}
+	m.iscsi.Login(v.Target)
+	m.virt.Edit(vm.DeployID, func(dom *hypervisortest.Domain) { dom.Disks = append(dom.Disks, d) })
 	err = c.db.Finish(c.Context(), op.Ref(), onevolume.Ending{Status: onevolume.Done, State: onevolume.Attached, Note: onevolume.Note{
 		Host: vm.Host, Device: d.Target, Source: d.Source, Serial: d.Serial, Identity: c.units[v.ID].Identity}})
 	if err != nil {

@@ -62,6 +62,7 @@ type crash struct {
 func (c *cloud) process(owner string) *process {
 	p := &process{c: c, owner: owner}
 	p.engine = c.engine(mortalLedger{p, c.service.Ledger(root)}, p)
+	p.engine.Access = mortalAccess{mortalLedger{p, nil}, c.access}
 	return p
 }
 
@@ -137,11 +138,11 @@ func (p *process) hangUp() {
 }
 
 // writing numbers the writes to the journal; 0 is none. A lease renewed is
-// none.
+// none, nor is what an array is asked.
 func (p *process) writing(call string) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if call == "record" {
+	if call == "record" || call == "grant" || call == "revoke" {
 		return 0
 	}
 	p.writes = append(p.writes, call)
@@ -306,4 +307,22 @@ func (l mortalLedger) Record(ctx context.Context, op onevolume.OperationRef, ent
 
 func (l mortalLedger) Finish(ctx context.Context, op onevolume.OperationRef, e onevolume.Ending) error {
 	return l.call(ctx, op, "finish "+string(e.Status), func() error { return l.Ledger.Finish(ctx, op, e) })
+}
+
+// mortalAccess is the daemon's word with arrays as a process reaches it.
+type mortalAccess struct {
+	mortalLedger
+	workflow.Access
+}
+
+func (a mortalAccess) Grant(ctx context.Context, op onevolume.OperationRef, initiator onevolume.IQN) (got onevolume.Access, err error) {
+	err = a.call(ctx, op, "grant", func() error {
+		got, err = a.Access.Grant(ctx, op, initiator)
+		return err
+	})
+	return got, err
+}
+
+func (a mortalAccess) Revoke(ctx context.Context, op onevolume.OperationRef) error {
+	return a.call(ctx, op, "revoke", func() error { return a.Access.Revoke(ctx, op) })
 }

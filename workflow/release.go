@@ -11,13 +11,17 @@ import (
 // has no such disk. There is nothing to take back: a host that is logged out
 // in part is so for the next try, and stays on record until that succeeds.
 func (r *run) releaseSteps() []step {
-	return []step{
+	steps := []step{
 		{Name: stepDomain, Do: r.domainEnded},
 		{Name: stepRelease, Do: func(ctx context.Context, f *facts) error {
 			defer r.leaveVM(f.Host)
 			return r.logOut(ctx, f.Host)
 		}},
 	}
+	if r.made() {
+		steps = append(steps, step{Name: stepRevoke, Do: r.revoke})
+	}
+	return steps
 }
 
 // domainEnded asks that the VM's domain does not have the disk any more. From

@@ -27,12 +27,22 @@ type Initiator interface {
 	Prove(ctx context.Context, h command.Host, t onevolume.Target, w iscsi.Want) (iscsi.Device, error)
 	// Find gives the devices the host has of the volume, any number.
 	Find(ctx context.Context, h command.Host, t onevolume.Target) ([]iscsi.Device, error)
+	// Survey tells the host's own name and its sessions.
+	Survey(ctx context.Context, h command.Host) (iscsi.HostFacts, error)
 	Release(ctx context.Context, h command.Host, t onevolume.Target) error
 	ReleaseForced(ctx context.Context, h command.Host, t onevolume.Target) error
 	// Path is the link the device will most likely have, for a dry run.
 	Path(t onevolume.Target) string
 	ConnectCommands(t onevolume.Target) []command.Cmd
 	ReleaseCommands(t onevolume.Target) []command.Cmd
+}
+
+// Access lets hosts in to volumes that were made on arrays, whose credentials
+// only the daemon has (package provision, which documents the methods; a
+// client asks the daemon). Both may be repeated.
+type Access interface {
+	Grant(ctx context.Context, op onevolume.OperationRef, initiator onevolume.IQN) (onevolume.Access, error)
+	Revoke(ctx context.Context, op onevolume.OperationRef) error
 }
 
 // Wiper overwrites block devices on a host.
@@ -45,6 +55,7 @@ type Wiper interface {
 // Engine runs workflows. All fields but Report must be set.
 type Engine struct {
 	Ledger    onevolume.Ledger
+	Access    Access
 	Hosts     command.Dialer
 	Initiator Initiator
 	Wiper     Wiper

@@ -30,12 +30,23 @@ func (y yielding) Attach(_ context.Context, _ onevolume.Caller, _ string, _ onev
 	return onevolume.VolumeID(n), err
 }
 
+// granting is an array that lets everybody in.
+type granting struct{}
+
+func (granting) Grant(context.Context, onevolume.OperationRef, onevolume.IQN) (onevolume.Access, error) {
+	return onevolume.Access{CHAP: onevolume.CHAP{User: "ov1f0c9e2dQw3rTy", Secret: "8Jk2mNp4Rs6Tv9Xz"},
+		Identity: onevolume.Identity{Serial: "1f0c9e2d-6a1b-4c3d-8e5f-7a9b0c1d2e3f", WWID: "naa.60014051f0c9e2d6a1b4c3d8e5f7a9b0"}}, nil
+}
+
+func (granting) Revoke(context.Context, onevolume.OperationRef) error { return nil }
+
 // TestAPIDocument holds docs/api.md to the methods: it is written from their
 // table and from calls of every one. With -update it is rewritten.
 func TestAPIDocument(t *testing.T) {
 	t.Parallel()
 	w := newWorldAt(t, func() time.Time { return time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC) })
 	w.Operator = yielding{w.op}
+	w.Access = granting{}
 	c := w.client(asRoot).Wire
 	names, err := c.Call(t.Context(), "system.listMethods")
 	if err != nil {

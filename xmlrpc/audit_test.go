@@ -257,6 +257,16 @@ func TestEveryChangeIsAudited(t *testing.T) {
 		{"journal of an operation that has ended", asRoot, func(s *scene) (string, []string) {
 			return "one.volume.journal", []string{num(s.parked.ID), num(1), doc("<RECORD></RECORD>")}
 		}, func(*scene) deeds { return nil }},
+		{"grant forbidden", asAlice, func(s *scene) (string, []string) {
+			return "one.volume.grant", []string{num(s.parked.ID), num(1), str("iqn.2026-11.org.example:host01")}
+		}, func(s *scene) deeds {
+			return deeds{{"grant", "", "User [5] : Not authorized to perform ADMIN VOLUME.", s.failed, 17, true}}
+		}},
+		{"revoke without arrays", asRoot, func(s *scene) (string, []string) {
+			return "one.volume.revoke", []string{num(s.parked.ID), num(1)}
+		}, func(s *scene) deeds {
+			return deeds{{"revoke", "", "no array that makes volumes is configured", s.failed, 17, true}}
+		}},
 		{"confirm refused", asRoot, func(s *scene) (string, []string) {
 			return "one.volume.confirm", []string{num(s.parked.ID), num(9), doc("<ENDING><STATUS>DONE</STATUS><VOLUME_STATUS>ATTACHED</VOLUME_STATUS></ENDING>")}
 		}, func(s *scene) deeds { return deeds{{"confirm", "", "*", s.failed, 17, true}} }},

@@ -130,6 +130,25 @@ func (p *permissionsDocument) permissions() onevolume.Permissions {
 	return onevolume.Permissions(n)
 }
 
+func chapToXML(c onevolume.CHAP, secrets bool) chapDocument {
+	d := chapDocument{User: cdata{c.User}, UserIn: cdata{c.UserIn}}
+	if secrets {
+		d.Secret, d.SecretIn = &cdata{c.Secret}, &cdata{c.SecretIn}
+	}
+	return d
+}
+
+func (d chapDocument) chap() onevolume.CHAP {
+	c := onevolume.CHAP{User: d.User.Text, UserIn: d.UserIn.Text}
+	if d.Secret != nil {
+		c.Secret = d.Secret.Text
+	}
+	if d.SecretIn != nil {
+		c.SecretIn = d.SecretIn.Text
+	}
+	return c
+}
+
 // volumeToXML makes a volume's document; secrets says whether the CHAP
 // secrets go in.
 func volumeToXML(v *onevolume.Volume, secrets bool) volumeDocument {
@@ -140,7 +159,7 @@ func volumeToXML(v *onevolume.Volume, secrets bool) volumeDocument {
 		Size: v.Size.MB(), SizeBytes: int64(v.Size),
 		IQN: string(v.Target.IQN), LUN: int(v.Target.LUN), Portals: onevolume.JoinPortals(v.Target.Portals),
 		Array: cdata{v.Array}, ArrayID: v.ArrayID, UnitSerial: cdata{v.Identity.Serial}, WWID: cdata{v.Identity.WWID},
-		CHAP: chapDocument{User: cdata{v.Target.CHAP.User}, UserIn: cdata{v.Target.CHAP.UserIn}},
+		CHAP: chapToXML(v.Target.CHAP, secrets),
 		VMID: int(v.Attachment.VM), Host: v.Attachment.Host, Device: v.Attachment.Device,
 		Source: cdata{v.Attachment.Source}, Serial: v.Attachment.Serial,
 		HomeUID: v.Home.UID, HomeGID: v.Home.GID, Operation: v.Operation,
@@ -151,9 +170,6 @@ func volumeToXML(v *onevolume.Volume, secrets bool) volumeDocument {
 	}
 	if v.Disabled {
 		d.Disabled = 1
-	}
-	if secrets {
-		d.CHAP.Secret, d.CHAP.SecretIn = &cdata{v.Target.CHAP.Secret}, &cdata{v.Target.CHAP.SecretIn}
 	}
 	for _, name := range sortedKeys(v.Attributes) {
 		d.Template.Attributes = append(d.Template.Attributes, attribute{xml.Name{Local: name}, v.Attributes[name]})
@@ -182,10 +198,9 @@ func (d *volumeDocument) volume() (onevolume.Volume, error) {
 		Home:        onevolume.Owner{UID: d.HomeUID, GID: d.HomeGID},
 		Permissions: d.Permissions.permissions(),
 		State:       onevolume.State(d.Status), Reason: d.Reason.Text,
-		Size: onevolume.Size(d.SizeBytes),
-		Target: onevolume.Target{IQN: onevolume.IQN(d.IQN), LUN: onevolume.LUN(d.LUN), Portals: portals,
-			CHAP: onevolume.CHAP{User: d.CHAP.User.Text, UserIn: d.CHAP.UserIn.Text}},
-		Array: d.Array.Text, ArrayID: d.ArrayID,
+		Size:   onevolume.Size(d.SizeBytes),
+		Target: onevolume.Target{IQN: onevolume.IQN(d.IQN), LUN: onevolume.LUN(d.LUN), Portals: portals, CHAP: d.CHAP.chap()},
+		Array:  d.Array.Text, ArrayID: d.ArrayID,
 		Identity: onevolume.Identity{Serial: d.UnitSerial.Text, WWID: d.WWID.Text},
 		Attachment: onevolume.Attachment{VM: onevolume.VMID(d.VMID), Host: d.Host, Device: d.Device,
 			Source: d.Source.Text, Serial: d.Serial},
@@ -195,12 +210,6 @@ func (d *volumeDocument) volume() (onevolume.Volume, error) {
 	v.Disabled = d.Disabled != 0
 	if l := d.Lock; l != nil {
 		v.Lock = onevolume.Lock{Level: onevolume.LockLevel(l.Locked), UID: l.Owner, Time: time.Unix(l.Time, 0)}
-	}
-	if d.CHAP.Secret != nil {
-		v.Target.CHAP.Secret = d.CHAP.Secret.Text
-	}
-	if d.CHAP.SecretIn != nil {
-		v.Target.CHAP.SecretIn = d.CHAP.SecretIn.Text
 	}
 	if len(d.Template.Attributes) > 0 {
 		v.Attributes = map[string]string{}

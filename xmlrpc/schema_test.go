@@ -20,7 +20,7 @@ import (
 // schemas are what packaging/xsd has for each root element.
 var schemas = map[string]string{
 	"VOLUME": "volume", "VOLUME_POOL": "volume_pool", "OPERATION": "operation", "OPERATION_POOL": "operation_pool",
-	"RESERVATION": "reservation", "DEED_POOL": "deed_pool", "CHECKUP": "checkup", "RECOVERY": "recovery", "REQUEST": "request",
+	"RESERVATION": "reservation", "ACCESS": "access", "DEED_POOL": "deed_pool", "CHECKUP": "checkup", "RECOVERY": "recovery", "REQUEST": "request",
 	"RECORD": "record", "ENDING": "ending", "USER": "volume_quota_user", "DEFAULT_USER_QUOTAS": "volume_quota_user",
 	"SYNC": "sync", "ARRAY_POOL": "array_pool",
 	"GROUP": "volume_quota_group", "DEFAULT_GROUP_QUOTAS": "volume_quota_group",
@@ -55,6 +55,7 @@ func documents() *rapid.Generator[[]any] {
 		return []any{one, pool, operationToXML(op, journal),
 			operationPoolDocument{XMLName: xml.Name{Local: "OPERATION_POOL"}, Operations: []operationDocument{operationToXML(op, nil)}},
 			reservationDocument{XMLName: xml.Name{Local: "RESERVATION"}, Operation: operationToXML(op, nil), Volume: volumeToXML(&v, true)},
+			accessToXML(onevolume.Access{CHAP: onevolume.CHAP{User: hostile().Draw(t, "user"), Secret: hostile().Draw(t, "secret")}, Identity: v.Identity}),
 			deedsToXML(several(t, "deeds", deed)), healthToXML(health),
 			recoveryToXML(onevolume.Recovery{State: onevolume.Attached, Reason: hostile().Draw(t, "reason"), Attachment: onevolume.Attachment{Host: word().Draw(t, "host")}}),
 			requestToXML(r), recordDocument{Entries: entriesToXML(journal), Note: noteToXML(note(t))},

@@ -71,6 +71,7 @@ type Server struct {
 	Health    Health // nil when nothing compares
 	Arrays    Arrays // nil when none is configured
 	Spaces    Spaces // nil when no array makes volumes
+	Access    Access // likewise
 
 	// Unaudited hears of a refusal that could not be written into the audit.
 	// It may be nil.
@@ -91,6 +92,7 @@ func (s *Server) Register(w *wire.Server) {
 	w.User = func(ctx context.Context) int { return caller(ctx).UID }
 	w.Add(s.methods()...)
 	w.Add(s.workflowMethods()...)
+	w.Add(s.accessMethods()...)
 	w.Add(s.careMethods()...)
 	w.Add(s.quotaMethods()...)
 	w.Add(s.arrayMethods()...)

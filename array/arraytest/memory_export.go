@@ -143,6 +143,17 @@ func (m *Memory) Login(e array.Export) (logout func(), err error) {
 	return nil, errors.New("target not found")
 }
 
+// LetIn gives whom a volume is exported to and who is logged in, by name. It
+// looks without a request.
+func (m *Memory) LetIn(id array.ID) (exports, sessions []onevolume.IQN) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if t := m.get(id, false); t != nil {
+		return slices.Sorted(maps.Keys(t.exports)), slices.Sorted(maps.Keys(t.sessions))
+	}
+	return nil, nil
+}
+
 // Restart ends all sessions, and what was not made to survive.
 func (m *Memory) Restart() {
 	m.mu.Lock()

@@ -28,6 +28,9 @@ type Target struct {
 	Portals []onevolume.Portal // where it is served; others refuse it
 	CHAP    onevolume.CHAP
 	Units   map[onevolume.LUN]*Unit
+	// Login, when set, decides in CHAP's place whether an initiator is let in,
+	// and gives what is called when its session ends.
+	Login func(initiator onevolume.IQN, c onevolume.CHAP) (logout func(), err error)
 }
 
 // Unit is a logical unit.
@@ -85,17 +88,25 @@ func (a *Array) Down(p onevolume.Portal, down bool) {
 	a.down[p] = down
 }
 
-// login gives iscsiadm's exit status for a login.
-func (a *Array) login(iqn onevolume.IQN, p onevolume.Portal, c onevolume.CHAP) int {
+// login gives iscsiadm's exit status for a login, and what to call when the
+// session ends.
+func (a *Array) login(from, iqn onevolume.IQN, p onevolume.Portal, c onevolume.CHAP) (code int, logout func()) {
+	logout = func() {}
 	t := a.targets[iqn]
 	switch {
 	case a.down[p]:
-		return 8
+		return 8, logout
 	case t == nil || !slices.Contains(t.Portals, p):
-		return 19
+		return 19, logout
+	case t.Login != nil:
+		out, err := t.Login(from, c)
+		if err != nil {
+			return 24, logout
+		}
+		return 0, out
 	case t.CHAP.User != "" && (c.User != t.CHAP.User || c.Secret != t.CHAP.Secret),
 		c.UserIn != "" && (c.UserIn != t.CHAP.UserIn || c.SecretIn != t.CHAP.SecretIn):
-		return 24
+		return 24, logout
 	}
-	return 0
+	return 0, logout
 }

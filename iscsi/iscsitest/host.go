@@ -65,6 +65,7 @@ type session struct {
 	portal   onevolume.Portal
 	state    string
 	disks    map[onevolume.LUN]*disk
+	logout   func() // tells the array
 }
 
 type disk struct {
@@ -135,7 +136,14 @@ func (h *Host) Login(t onevolume.Target) {
 	defer h.array.mu.Unlock()
 	p := t.Portals[0]
 	h.records[key(t.IQN, p.String())] = map[string]string{}
-	s := h.newSession(t.IQN, p)
+	logout := func() {}
+	if login := h.array.targets[t.IQN].Login; login != nil {
+		var err error
+		if logout, err = login(onevolume.IQN(h.initiator()), t.CHAP); err != nil {
+			h.array.t.Errorf("iscsitest: host %s: %v", h.name, err)
+		}
+	}
+	s := h.newSession(t.IQN, p, logout)
 	for lun := range h.array.targets[t.IQN].Units {
 		h.scan(s, lun)
 	}
@@ -145,6 +153,9 @@ func (h *Host) Login(t onevolume.Target) {
 func (h *Host) Reboot() {
 	h.array.mu.Lock()
 	defer h.array.mu.Unlock()
+	for _, s := range h.sessions {
+		s.logout()
+	}
 	h.sessions, h.lastSID = nil, 0
 }
 
@@ -174,6 +185,13 @@ func (h *Host) UnitAt(path string) *Unit {
 	return nil
 }
 
+// Initiator is the host's own name.
+func (h *Host) Initiator() onevolume.IQN {
+	h.array.mu.Lock()
+	defer h.array.mu.Unlock()
+	return onevolume.IQN(h.initiator())
+}
+
 // Left lists what is on the host: sessions, disks and node records.
 func (h *Host) Left() []string {
 	h.array.mu.Lock()
@@ -191,9 +209,9 @@ func (h *Host) Left() []string {
 	return left
 }
 
-func (h *Host) newSession(iqn onevolume.IQN, p onevolume.Portal) *session {
+func (h *Host) newSession(iqn onevolume.IQN, p onevolume.Portal, logout func()) *session {
 	h.lastSID++
-	s := &session{id: h.lastSID, host: h.lastSID - 1, iqn: iqn, portal: p, state: "LOGGED_IN", disks: map[onevolume.LUN]*disk{}}
+	s := &session{id: h.lastSID, host: h.lastSID - 1, iqn: iqn, portal: p, state: "LOGGED_IN", logout: logout, disks: map[onevolume.LUN]*disk{}}
 	h.sessions = append(h.sessions, s)
 	return s
 }

@@ -237,17 +237,18 @@ func (a *answer) attempt(portal onevolume.Portal) *session {
 	}
 	a.did("set", 0)
 	const auth = "node.session.auth."
-	code := a.h.array.login(a.iqn, portal, onevolume.CHAP{
+	code, logout := a.h.array.login(onevolume.IQN(a.h.initiator()), a.iqn, portal, onevolume.CHAP{
 		User: record[auth+"username"], Secret: record[auth+"password"],
 		UserIn: record[auth+"username_in"], SecretIn: record[auth+"password_in"],
 	})
 	if a.h.State.NoISCSId {
+		logout()
 		code = 20
 	}
 	a.did("login", code)
 	switch code {
 	case 0:
-		s := a.h.newSession(a.iqn, portal)
+		s := a.h.newSession(a.iqn, portal, logout)
 		a.say("made %d", s.id)
 		return s
 	case 19, 24:
@@ -310,6 +311,7 @@ func (a *answer) takeOff(id int, mode string) (kept, stopped bool) {
 	if a.did("logout", 0) != 0 {
 		return false, true
 	}
+	s.logout()
 	a.h.sessions = slices.Delete(a.h.sessions, i, i+1)
 	return false, false
 }

@@ -100,7 +100,12 @@ func (h *Host) Scan(t onevolume.Target) {
 func (h *Host) Logout(iqn onevolume.IQN) {
 	h.array.mu.Lock()
 	defer h.array.mu.Unlock()
-	h.sessions = slices.DeleteFunc(h.sessions, func(s *session) bool { return s.iqn == iqn })
+	h.sessions = slices.DeleteFunc(h.sessions, func(s *session) bool {
+		if s.iqn == iqn {
+			s.logout()
+		}
+		return s.iqn == iqn
+	})
 }
 
 // Rescan has the kernel look at all disks again, as their array has them now.

@@ -1,0 +1,104 @@
+package workflow
+
+import (
+	"context"
+
+	"onevolume"
+	"onevolume/command"
+)
+
+// made says whether the volume was made on an array, which lets in only whom
+// it is told to.
+func (r *run) made() bool { return r.vol.ArrayID != "" }
+
+// grantStep lets the host in before it logs in, and takes that back when it
+// has logged out.
+func (r *run) grantStep() step {
+	return step{Name: stepGrant, Do: func(ctx context.Context, f *facts) (err error) {
+		defer r.leaveVMOn(&err, f.Host)
+		if r.proven != nil {
+			return nil // the guest has the disk
+		}
+		h, err := r.on(ctx, f.Host)
+		if err != nil {
+			return err
+		}
+		return r.grant(ctx, h)
+	}, Undo: func(ctx context.Context, f *facts) error {
+		if r.keep {
+			return nil
+		}
+		if r.op.Kind == onevolume.Replug {
+			// What was logged in before the replug stays so, and with it the
+			// right; a release takes both away.
+			h, err := r.on(ctx, r.op.VM.Host)
+			if err != nil {
+				return err
+			}
+			if _, in, err := r.loggedIn(ctx, h); err != nil || in {
+				return err
+			}
+		}
+		return r.revoke(ctx, f)
+	}}
+}
+
+// grant has the array let the host in, with credentials that are new. A host
+// that is logged in keeps those that it has: they are in its node record, by
+// which it comes back after its session broke.
+func (r *run) grant(ctx context.Context, h command.Host) error {
+	if !r.made() {
+		return nil
+	}
+	own, in, err := r.loggedIn(ctx, h)
+	if err != nil || in {
+		return err
+	}
+	name, err := onevolume.ParseIQN(own)
+	if err != nil {
+		return onevolume.Errorf(onevolume.Refused, "host %s has no iSCSI name that array %s could let in: %w", h.Name(), r.vol.Array, err).
+			WithHint("give the host a name of its own in /etc/iscsi/initiatorname.iscsi")
+	}
+	// No domain has the disk any more where the volume was before.
+	for _, other := range r.places() {
+		if other != r.op.VM.Host {
+			if err := r.logOut(ctx, other); err != nil {
+				return err
+			}
+		}
+	}
+	r.tell(Event{Text: "having array " + r.vol.Array + " let host " + h.Name() + " in"})
+	a, err := r.Access.Grant(ctx, r.op.Ref(), name)
+	if err != nil {
+		return err
+	}
+	r.vol.Target.CHAP, r.vol.Identity = a.CHAP, a.Identity
+	return nil
+}
+
+// loggedIn gives the host's own name and says whether it has a session with
+// the volume's target. One that is broken and has no disk is none: it is
+// replaced by a new one.
+func (r *run) loggedIn(ctx context.Context, h command.Host) (own string, in bool, err error) {
+	facts, err := r.Initiator.Survey(ctx, h)
+	if err != nil {
+		return "", false, err
+	}
+	for _, s := range facts.Sessions {
+		if s.IQN != r.vol.Target.IQN {
+			continue
+		}
+		in = in || s.Working()
+		for _, u := range s.Units {
+			in = in || u.Name != ""
+		}
+	}
+	return facts.Initiator, in, nil
+}
+
+// revoke has the array let nobody in any more, after the hosts have logged
+// out.
+func (r *run) revoke(ctx context.Context, _ *facts) error {
+	r.tell(Event{Text: "having array " + r.vol.Array + " let nobody in"})
+	return r.Access.Revoke(ctx, r.op.Ref())
+}
