@@ -53,6 +53,7 @@ var layers = map[string]layer{
 	"store":                       {ours: []string{"."}, outside: []string{"modernc.org/sqlite", "github.com/go-sql-driver/mysql"}},
 	"opennebula":                  {ours: []string{".", "template", "xmlrpc/wire"}},
 	"opennebula/events":           {outside: []string{"github.com/go-zeromq/zmq4"}},
+	"publish":                     {ours: []string{"."}, outside: []string{"go.uber.org/zap"}},
 	"inventory":                   {ours: []string{".", "template"}},
 	"xmlrpc":                      {ours: []string{".", "template", "xmlrpc/wire"}},
 	"workflow":                    {ours: []string{".", "command", "hypervisor", "iscsi", "saga"}},

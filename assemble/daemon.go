@@ -42,6 +42,7 @@ type Daemon struct {
 	labels    *labels.Labels
 	follower  *follower.Follower
 	hears     *events.Subscriber // nil for nothing
+	publish   *publisher
 }
 
 // OpenDaemon opens the database and the listener. Nothing runs yet.
@@ -108,7 +109,13 @@ func (d *Daemon) connect(ctx context.Context) error {
 			return err
 		}
 	}
-	return d.open(ctx, w)
+	if d.publish, err = newPublisher(ctx, d.conf.Publish, d.store, auth, w, d.log); err != nil {
+		return err
+	}
+	if err = d.open(ctx, w); err != nil {
+		d.publish.close()
+	}
+	return err
 }
 
 // Run serves until ctx ends, then stops within the configured bound.
@@ -128,6 +135,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 			d.hears.Run(hearing)
 		}
 	}()
+	d.publish.Start()  //nolint:contextcheck // likewise
 	d.checkups.Start() //nolint:contextcheck // it has a life of its own, which Stop ends
 	served := make(chan error, len(d.listeners))
 	addresses := make([]string, len(d.listeners))
@@ -145,6 +153,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	// Last in, first out: no new calls, then the operations, then the database.
 	bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.conf.Shutdown)
 	defer cancel()
+	if d.publish.streams != nil {
+		d.publish.streams.Close() // they have no end of their own
+	}
 	stopped := d.server.Shutdown(bound)
 	d.arrays.Stop(bound)
 	d.spaces.Stop(bound)
@@ -154,6 +165,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	d.checkups.Stop(bound)
 	d.loops.Stop(bound)
 	d.labels.Stop(bound)
+	d.publish.Stop()
 	if errors.Is(err, http.ErrServerClosed) {
 		err = nil
 	}

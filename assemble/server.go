@@ -42,7 +42,10 @@ func (d *Daemon) open(ctx context.Context, w *wire.Server) error {
 		d.log.Warn("connections are refused, as there are too many", zap.String("peer", peer))
 	}}
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", inTime(metrics.Handler(d.store, d.checkups, d.spaces)))
+	mux.Handle("GET /metrics", inTime(metrics.Handler(d.store, d.checkups, d.spaces, d.publish.counts)))
+	if d.publish.streams != nil {
+		mux.Handle("GET /events", d.publish.streams)
+	}
 	mux.Handle("/", wire.Compress(w))
 	d.server = wire.HTTPServer("", mux)
 	d.server.ConnState = gate.State

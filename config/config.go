@@ -33,8 +33,9 @@ type Config struct {
 	Events string `yaml:"events"`
 	// PassThrough passes calls of methods that are not ours on to oned, so
 	// that one endpoint serves all.
-	PassThrough bool   `yaml:"pass_through"`
-	Limits      Limits `yaml:"limits"`
+	PassThrough bool    `yaml:"pass_through"`
+	Limits      Limits  `yaml:"limits"`
+	Publish     Publish `yaml:"publish"`
 	// Database is sqlite:PATH, or mysql://user:password@host:port/database
 	// (with ?socket=PATH for a local socket).
 	Database string `yaml:"database"`
@@ -139,6 +140,7 @@ func Default() Config {
 		Log:         Log{File: "stderr", Level: "info", Format: "text"},
 		Limits: Limits{Connections: 4096, PerAddress: 256, FailedLogins: 10, Window: time.Minute, Trusted: []string{"127.0.0.0/8", "::1"},
 			OnedConnections: 8, OnedRequest: 32},
+		Publish:      Publish{Streams: 256},
 		AuthCache:    5 * time.Second,
 		DefaultUmask: "177",
 		Shutdown:     20 * time.Second,
@@ -206,6 +208,9 @@ func (c *Config) check() error {
 		}
 	}
 	if err := c.Limits.check(); err != nil {
+		return err
+	}
+	if err := c.Publish.check(); err != nil {
 		return err
 	}
 	if _, _, err := c.DB(); err != nil {

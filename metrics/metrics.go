@@ -38,10 +38,10 @@ type Arrays interface {
 // patience is how long the database may take to count.
 const patience = 5 * time.Second
 
-// Handler answers GET with the numbers.
-func Handler(i Inventory, c Checkups, a Arrays) http.Handler {
+// Handler answers GET with the numbers. p may be nil.
+func Handler(i Inventory, c Checkups, a Arrays, p func() Publishing) http.Handler {
 	r := prometheus.NewRegistry()
-	r.MustRegister(&collector{i, c, a}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.MustRegister(&collector{i, c, a, p}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return promhttp.HandlerFor(r, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 2})
 }
 
@@ -50,6 +50,7 @@ type collector struct {
 	inventory Inventory
 	checkups  Checkups
 	arrays    Arrays
+	publish   func() Publishing
 }
 
 var (
@@ -74,7 +75,8 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 // Describe names no metric beforehand: which states there are is the
 // inventory's to say.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{up, build, volumes, operations, hold, differences, checkupTime, checkupTook, hosts, arraySpace, arrayUp, arrayTime} {
+	for _, d := range []*prometheus.Desc{up, build, volumes, operations, hold, differences, checkupTime, checkupTook, hosts, arraySpace, arrayUp, arrayTime,
+		newestEvent, eventStreams, eventSubscribers, receiverUp, receiverSent, receiverFailures, receiverMissed} {
 		ch <- d
 	}
 }
@@ -104,6 +106,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	tell(checkupTook, c.checkups.Took().Seconds())
 	tell(hosts, float64(last.Hosts))
 	c.spaces(tell)
+	if c.publish != nil {
+		published(c.publish(), ch, tell)
+	}
 }
 
 // spaces tells what arrays said last. What is unknown is left out.

@@ -25,10 +25,15 @@ type last struct{ c onevolume.Checkup }
 func (l last) Checkup() onevolume.Checkup { return l.c }
 func (l last) Took() time.Duration        { return 1500 * time.Millisecond }
 
+func publishing() metrics.Publishing {
+	return metrics.Publishing{Newest: 12, Streams: 2, Subscribers: 1, Receivers: []metrics.Receiver{
+		{Name: "a.example", Up: true, Sent: 5}, {Name: "b.example", Failures: 3, Missed: 1}, {Name: "a.example", Sent: 1}}}
+}
+
 func scrape(t *testing.T, i metrics.Inventory, c onevolume.Checkup) string {
 	t.Helper()
 	w := httptest.NewRecorder()
-	metrics.Handler(i, last{c}, nil).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	metrics.Handler(i, last{c}, nil, publishing).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	if w.Code != 200 {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}
@@ -41,6 +46,8 @@ func TestMetrics(t *testing.T) {
 	text := scrape(t, inventory{}, c)
 	for _, line := range []string{
 		`onevolume_up 1`, `onevolume_volumes{state="ATTACHED"} 3`, `onevolume_volumes{state="ERROR"} 0`, `onevolume_hold 1`,
+		`onevolume_event_newest 12`, `onevolume_event_streams 2`, `onevolume_event_subscribers 1`, `onevolume_webhook_up{receiver="a.example"} 0`,
+		`onevolume_webhook_events_total{receiver="a.example"} 6`, `onevolume_webhook_failures_total{receiver="b.example"} 3`, `onevolume_webhook_missed_total{receiver="b.example"} 1`,
 		`onevolume_operations{status="RUNNING"} 2`, `onevolume_differences{trouble="disk without attachment"} 2`,
 		`onevolume_differences{trouble="disk in two domains"} 0`, `onevolume_checkup_time_seconds 1000`,
 		`onevolume_checkup_duration_seconds 1.5`, `onevolume_checkup_hosts 4`, `onevolume_build_info{version="` + onevolume.Version + `"} 1`,

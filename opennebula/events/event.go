@@ -3,6 +3,8 @@
 // and their documents may hold whatever a user wrote. So nothing but the key
 // is read; what is true is then asked of oned. A lost event costs time.
 //
+// A Publisher says in the same form what happened to objects of ours.
+//
 // The formats are those of oned 7.4.0 (HM_MAD, src/hm_mad/one_hm.rb).
 package events
 

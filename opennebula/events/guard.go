@@ -1,6 +1,7 @@
 package events
 
 import (
+	"cmp"
 	"errors"
 	"net"
 )
@@ -19,6 +20,7 @@ var errTooLarge = errors.New("a message is too large to be an event of oned's")
 // would make room for it first.
 type guard struct {
 	net.Conn
+	most   uint64 // bytes of a message; largest when zero
 	passed int    // bytes of the greeting
 	header []byte // of the frame to come, as far as it has come
 	left   uint64 // bytes to come of the frame
@@ -77,11 +79,12 @@ func (g *guard) begin() bool {
 		g.left = g.left<<8 | uint64(b)
 	}
 	g.header = g.header[:0]
-	if g.left > largest {
+	most := cmp.Or(g.most, largest)
+	if g.left > most {
 		return false
 	}
 	g.frames, g.size = g.frames+1, g.size+g.left
-	if g.frames > frames || g.size > largest {
+	if g.frames > frames || g.size > most {
 		return false
 	}
 	if flags&more == 0 {
