@@ -73,6 +73,10 @@ type Space struct {
 	Provisioned, Limit Size
 	// Volumes is how many the inventory has there.
 	Volumes int
+	// AutoCreate says that it makes volumes for those who attach by size and
+	// find none, and Users that it makes them for everybody.
+	AutoCreate, Users bool
+
 	Trouble string    // what an administrator has to look at
 	Error   string    // why the newest look failed
 	Time    time.Time // of the newest look that did not; zero for none

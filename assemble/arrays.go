@@ -1,6 +1,7 @@
 package assemble
 
 import (
+	"context"
 	"fmt"
 
 	"go.uber.org/zap"
@@ -84,7 +85,7 @@ func makers(c config.Config, log *zap.Logger) (map[string]daemon.Maker, error) {
 		if err != nil {
 			return nil, fmt.Errorf("arrays: %s: %w", conf.Name, err)
 		}
-		list[conf.Name] = daemon.Maker{Array: m, Kind: conf.Kind, Anybody: conf.Users, Every: conf.Interval()}
+		list[conf.Name] = daemon.Maker{Array: m, Kind: conf.Kind, Anybody: conf.Users, AutoCreate: conf.AutoCreate, Every: conf.Interval()}
 	}
 	return list, nil
 }
@@ -92,8 +93,14 @@ func makers(c config.Config, log *zap.Logger) (map[string]daemon.Maker, error) {
 // demand has arrays work for the inventory.
 type demand struct {
 	*daemon.Daemon
-	*daemon.Spaces
+	space *daemon.Spaces
 }
+
+func (d demand) MayCreate(who onevolume.Caller, array string) bool {
+	return d.space.MayCreate(who, array)
+}
+
+func (d demand) Spaces(ctx context.Context) ([]onevolume.Space, error) { return d.space.Spaces(ctx) }
 
 // provide gives the daemon the arrays that make volumes.
 func (d *Daemon) provide(service *inventory.Service) error {

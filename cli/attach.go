@@ -27,7 +27,8 @@ func (a *App) attachCommand() *cobra.Command {
 		Use:   "attach <vmid> [<volume_size>]",
 		Short: "Attach a volume to a running VM",
 		Long: "The VM is given by id or name. Finds the smallest free volume of at least <volume_size> (64 is 64 MB; 64G, 1.5T), logs the VM's host in to its\n" +
-			"iSCSI target, proves that the device is the volume, and plugs it into the VM. On failure nothing is left behind.",
+			"iSCSI target, proves that the device is the volume, and plugs it into the VM. On failure nothing is left behind.\n" +
+			"Where none is free, an array of the daemon's configuration may make one (auto_create); --dry-run tells which, and why.",
 		Example: "  onevolume attach 17 64G\n  onevolume attach 17 --volume disk1",
 		Args:    arguments("vmid", "[volume_size]"),
 		RunE:    c.run,

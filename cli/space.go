@@ -110,6 +110,8 @@ func (a *App) tellSpace(x onevolume.Space) {
 		line(f.name, figure(f.size))
 	}
 	line("VOLUMES", fmt.Sprint(x.Volumes))
+	line("USERS", yesNo(x.Users))
+	line("AUTO_CREATE", yesNo(x.AutoCreate))
 	asked := "never"
 	if !x.Time.IsZero() {
 		asked = when(x.Time)

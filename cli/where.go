@@ -95,6 +95,9 @@ func guestPath(s *Session, op onevolume.Operation, v onevolume.Volume) string {
 // printPlan prints a dry run: the commands alone on standard output, so that
 // they can be kept.
 func (a *App) printPlan(p workflow.Plan) error {
+	if p.Volume.ID == onevolume.NoVolume {
+		fmt.Fprintf(a.Err, "None of at least %s is free: one would be made on array %s. %s\n", p.Volume.Size, p.Volume.Array, p.Volume.Reason)
+	}
 	fmt.Fprintf(a.Err, "Volume %d (%s, %s), VM %d on host %s. Nothing is changed; these commands would run:\n",
 		p.Volume.ID, p.Volume.Name, p.Volume.Size, p.VM.ID, p.VM.Host)
 	for _, c := range p.Commands {

@@ -38,6 +38,8 @@ type Array struct {
 	MinFree       float64 `yaml:"min_free"`
 	// Users lets everybody have volumes made, within their quota.
 	Users bool `yaml:"users"`
+	// AutoCreate has a volume made for those who attach by size and find none.
+	AutoCreate bool `yaml:"auto_create"`
 }
 
 // Makes says whether volumes are made on the array.
@@ -90,10 +92,10 @@ func checkArrays(list []Array) error {
 
 // checkMaker refuses what belongs to the other kind of array.
 func checkMaker(a Array) error {
-	makes := a.IQN != "" || a.VG != "" || a.Pool != "" || a.Directory != "" || a.Overprovision != 0 || a.MinFree != 0 || a.Users
+	makes := a.IQN != "" || a.VG != "" || a.Pool != "" || a.Directory != "" || a.Overprovision != 0 || a.MinFree != 0 || a.Users || a.AutoCreate
 	switch {
 	case !a.Makes() && makes:
-		return fmt.Errorf("iqn, vg, pool, directory, overprovision, min_free and users are for lio and tgt, on which volumes are made")
+		return fmt.Errorf("iqn, vg, pool, directory, overprovision, min_free, users and auto_create are for lio and tgt, on which volumes are made")
 	case !a.Makes():
 		return nil
 	case a.Targets != "":

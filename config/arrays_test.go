@@ -36,6 +36,7 @@ func TestBadArrays(t *testing.T) {
 		"{name: a, kind: tgt, host: h, portals: [x], iqn: i, vg: v, targets: x}":      "openfiler",
 		"{name: a, kind: lio, host: h, portals: [x], iqn: i, vg: v, min_free: 100}":   "min_free",
 		"{name: a, kind: openfiler, host: h, portals: [x], users: true}":              "on which volumes are made",
+		"{name: a, kind: openfiler, host: h, portals: [x], auto_create: true}":        "on which volumes are made",
 		"{name: a, kind: openfiler, portals: [x]}":                                    "host",
 		"{name: a, kind: openfiler, host: h}":                                         "portals",
 		"{" + store1 + ", every: 5ms}":                                                "every",

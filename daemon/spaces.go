@@ -20,7 +20,10 @@ type Maker struct {
 	// Anybody says that everybody may have volumes made here, within their
 	// quota; else only administrators.
 	Anybody bool
-	Every   time.Duration // how often its space is looked at; 0 for never by itself
+	// AutoCreate says that volumes are made here also for those who attach by
+	// size and find none.
+	AutoCreate bool
+	Every      time.Duration // how often its space is looked at; 0 for never by itself
 }
 
 // Spaces knows how much room arrays have: it asks each in its interval, and
@@ -126,7 +129,8 @@ func (s *Spaces) Refresh(ctx context.Context, name string) (onevolume.Space, err
 func (s *Spaces) blank(name string) onevolume.Space {
 	const none = onevolume.UnknownSize
 	m := s.Makers[name]
-	return onevolume.Space{Array: name, Kind: m.Kind, Total: none, Free: none, Used: none, Provisioned: none, Limit: none}
+	return onevolume.Space{Array: name, Kind: m.Kind, Total: none, Free: none, Used: none, Provisioned: none, Limit: none,
+		AutoCreate: m.AutoCreate, Users: m.Anybody}
 }
 
 // Spaces gives what is known of all arrays, by name, and asks none.

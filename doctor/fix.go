@@ -247,6 +247,10 @@ func (w *world) plugAnew(ctx context.Context, v onevolume.Volume, s sighting) er
 		if _, unit := now.device(v.Target); unit != nil {
 			return onevolume.Errorf(onevolume.Action, "the device is back (%s), and nothing was done", unit.Name).WithHint("examine again")
 		}
+		if v.ArrayID != "" {
+			return onevolume.Errorf(onevolume.Action, "volume %d was made on array %s, which lets the host in by operations alone", v.ID, v.Array).
+				WithHint("detach it with --no-format, and attach it again")
+		}
 		full, err := w.Inventory.Credentials(ctx, v.ID)
 		if err != nil {
 			return err

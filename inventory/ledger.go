@@ -23,7 +23,11 @@ func (l ledger) Reserve(ctx context.Context, r onevolume.Request) (onevolume.Ope
 	if err := checkRequest(r); err != nil {
 		return onevolume.Operation{}, onevolume.Volume{}, err
 	}
-	return l.Store.Reserve(ctx, l.who, r)
+	op, v, err := l.Store.Reserve(ctx, l.who, r)
+	if onevolume.CodeOf(err) == onevolume.NoneFits && r.Kind == onevolume.Attach && r.Pick.Volume == "" && l.Makers != nil {
+		return l.makeOne(ctx, r, err)
+	}
+	return op, v, err
 }
 
 func (l ledger) Record(ctx context.Context, op onevolume.OperationRef, entries []onevolume.Entry, note onevolume.Note) error {

@@ -17,6 +17,8 @@ type Makers interface {
 	NewOnArray(array string) (uuid string, at onevolume.Target, err error)
 	// MayCreate says whether the caller may have volumes made there.
 	MayCreate(who onevolume.Caller, array string) bool
+	// Spaces tells how much room arrays have, as they said last.
+	Spaces(ctx context.Context) ([]onevolume.Space, error)
 	// Task has an array do what is asked, and waits for it. Code Unknown: it
 	// is not done yet, and goes on.
 	Task(ctx context.Context, who onevolume.Caller, r onevolume.TaskRequest) (onevolume.Operation, error)
@@ -117,6 +119,9 @@ func (s *Service) create(ctx context.Context, who onevolume.Caller, v onevolume.
 	var err error
 	if v.ArrayID, v.Target, err = s.Makers.NewOnArray(v.Array); err != nil {
 		return 0, err
+	}
+	if v.Name == "" {
+		v.Name = "auto-" + v.ArrayID[:8] // of a UUID, which is nobody else's
 	}
 	r.New = &v
 	r.Task.Array, r.Task.ArrayID, r.Task.Size, r.Task.Label = v.Array, v.ArrayID, v.Size, v.Name

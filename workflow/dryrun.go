@@ -28,6 +28,9 @@ func (e *Engine) PlanAttach(ctx context.Context, req onevolume.Request) (Plan, e
 		return p, err
 	}
 	disk := hypervisor.Disk{Source: r.Initiator.Path(p.Volume.Target), Serial: onevolume.Serial(p.Volume.ID)}
+	if p.Volume.ID == onevolume.NoVolume {
+		disk.Serial = "onevolume-<id>" // it would be made first
+	}
 	for _, c := range r.Initiator.ConnectCommands(p.Volume.Target) {
 		p.Commands = append(p.Commands, Planned{req.VM.Host, c})
 	}

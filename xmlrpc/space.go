@@ -77,6 +77,8 @@ type spaceDocument struct {
 	Provisioned int64 `xml:"PROVISIONED_BYTES"`
 	Limit       int64 `xml:"LIMIT_BYTES"`
 	Volumes     int   `xml:"VOLUMES"`
+	AutoCreate  bool  `xml:"AUTO_CREATE"`
+	Users       bool  `xml:"USERS"`
 	Trouble     cdata `xml:"TROUBLE"`
 	Error       cdata `xml:"ERROR"`
 	Time        int64 `xml:"TIME"` // milliseconds since 1970; 0 when it never answered
@@ -85,7 +87,7 @@ type spaceDocument struct {
 func spaceToXML(s onevolume.Space, whole bool) spaceDocument {
 	d := spaceDocument{Name: cdata{s.Array}, Kind: cdata{s.Kind}, Vendor: cdata{s.Vendor}, Model: cdata{s.Model}, Version: cdata{s.Version},
 		Total: int64(s.Total), Free: int64(s.Free), Used: int64(s.Used), Provisioned: int64(s.Provisioned), Limit: int64(s.Limit),
-		Volumes: s.Volumes, Time: millis(s.Time)}
+		Volumes: s.Volumes, AutoCreate: s.AutoCreate, Users: s.Users, Time: millis(s.Time)}
 	if whole {
 		d.Trouble, d.Error = cdata{s.Trouble}, cdata{s.Error}
 	}
@@ -95,7 +97,7 @@ func spaceToXML(s onevolume.Space, whole bool) spaceDocument {
 func (d spaceDocument) space() onevolume.Space {
 	return onevolume.Space{Array: d.Name.Text, Kind: d.Kind.Text, Vendor: d.Vendor.Text, Model: d.Model.Text, Version: d.Version.Text,
 		Total: onevolume.Size(d.Total), Free: onevolume.Size(d.Free), Used: onevolume.Size(d.Used), Provisioned: onevolume.Size(d.Provisioned),
-		Limit: onevolume.Size(d.Limit), Volumes: d.Volumes, Trouble: d.Trouble.Text, Error: d.Error.Text,
+		Limit: onevolume.Size(d.Limit), Volumes: d.Volumes, AutoCreate: d.AutoCreate, Users: d.Users, Trouble: d.Trouble.Text, Error: d.Error.Text,
 		Time: fromMillis(d.Time)}
 }
 
