@@ -2,6 +2,7 @@ package workflow
 
 import (
 	"context"
+	"errors"
 
 	"onevolume"
 	"onevolume/command"
@@ -97,8 +98,22 @@ func (r *run) loggedIn(ctx context.Context, h command.Host) (own string, in bool
 }
 
 // revoke has the array let nobody in any more, after the hosts have logged
-// out.
+// out. An array may show the session of a host that died for a while: one that
+// the hosts do not have is waited for, and never cut.
 func (r *run) revoke(ctx context.Context, _ *facts) error {
 	r.tell(Event{Text: "having array " + r.vol.Array + " let nobody in"})
-	return r.Access.Revoke(ctx, r.op.Ref())
+	err := r.Access.Revoke(ctx, r.op.Ref())
+	if code := onevolume.CodeOf(err); code != onevolume.Held && code != onevolume.Action { // which it becomes on the way to a client
+		return err
+	}
+	for _, host := range r.places() {
+		h, lookErr := r.on(ctx, host)
+		if lookErr != nil {
+			return errors.Join(err, lookErr)
+		}
+		if _, in, lookErr := r.loggedIn(ctx, h); lookErr != nil || in {
+			return errors.Join(err, lookErr)
+		}
+	}
+	return onevolume.Errorf(onevolume.Busy, "%w; host %s has no such session", err, r.op.VM.Host).WithHint("%s", onevolume.HintOf(err))
 }

@@ -176,20 +176,27 @@ func TestStrangerLoggedIn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := c.memory.Login(a); err != nil {
+		logout, err := c.memory.Login(a)
+		if err != nil {
 			t.Fatal(err)
 		}
 		_, err = c.process("client").run(t.Context(), attachRequest(vm, v))
-		if onevolume.CodeOf(err) != onevolume.Held {
+		if onevolume.CodeOf(err) != onevolume.Unknown || !strings.Contains(err.Error(), "stranger is logged in") {
 			t.Errorf("it was told %v", err)
 		}
 		if _, sessions := c.letIn(v); !slices.Equal(sessions, []onevolume.IQN{a.Initiator}) {
 			t.Errorf("logged in are %v", sessions)
 		}
-		// Nobody else gets a volume that somebody unknown is logged in to.
-		if now := c.read(v.ID); now.State != onevolume.Failed || !strings.Contains(now.Reason, "stranger") {
+		// Nobody gets a volume that somebody unknown is logged in to.
+		if now := c.read(v.ID); now.State != onevolume.Attaching {
 			t.Errorf("%s (%s)", now.State, now.Reason)
 		}
+		logout()
+		c.settle()
+		if now := c.read(v.ID); now.State != onevolume.Available {
+			t.Errorf("%s (%s)", now.State, now.Reason)
+		}
+		c.admits(v, "")
 	})
 }
 
