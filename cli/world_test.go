@@ -123,6 +123,7 @@ type world struct {
 	*testing.T
 	db     *store.Store
 	array  *iscsitest.Array
+	makers map[string]daemon.Maker // arrays on which volumes are made
 	host   *iscsitest.Host
 	virt   *hypervisortest.Memory
 	api    xmlrpc.Server
@@ -174,9 +175,10 @@ func (w *world) start() {
 		Store: w.db, Cloud: oned{}, Ledger: service.Ledger, Log: zap.NewNop(), Now: time.Now, Name: "onevolumed@front user oneadmin pid 42 since 1764066812",
 		Orphan: func(string) bool { return false }, Sweep: time.Minute, GiveUp: time.Hour, Engine: *w.engine(nil),
 	}
+	access := w.provide(loops, service)
 	loops.Start()
 	w.Cleanup(func() { loops.Stop(context.WithoutCancel(w.Context())) })
-	w.api = xmlrpc.Server{Auth: callers{"oneadmin": root, "alice": alice}, Inventory: service, Operator: loops, Health: w.health,
+	w.api = xmlrpc.Server{Auth: callers{"oneadmin": root, "alice": alice}, Inventory: service, Operator: loops, Health: w.health, Access: access,
 		Unaudited: func(d onevolume.Deed, err error) { w.Errorf("not audited: %+v: %v", d, err) }}
 	rpc := &wire.Server{Panicked: func(method string, value any, stack []byte) { w.Errorf("%s panicked: %v\n%s", method, value, stack) }}
 	w.api.Register(rpc)
@@ -191,6 +193,13 @@ func (w *world) engine(l onevolume.Ledger) *workflow.Engine {
 		Driver: func(onevolume.VM) (hypervisor.Driver, error) { return virsh.New(virsh.Options{}), nil },
 		Limits: workflow.Limits{Lease: 30 * time.Second, Lock: time.Second, Unplug: time.Second},
 	}
+}
+
+// client is the engine of a client, which has the daemon let hosts in.
+func (w *world) client(api *xmlrpc.Client) *workflow.Engine {
+	e := w.engine(api)
+	e.Access = api
+	return e
 }
 
 // said is what a command printed.
@@ -218,7 +227,7 @@ func (w *world) types(args ...string) said {
 			}
 			w.Cleanup(c.Close)
 			api := &xmlrpc.Client{Wire: c, Session: w.as}
-			return &cli.Session{Daemon: api, Cloud: cloud{callers{"oneadmin": root, "alice": alice}[w.as]}, Engine: w.engine(api),
+			return &cli.Session{Daemon: api, Cloud: cloud{callers{"oneadmin": root, "alice": alice}[w.as]}, Engine: w.client(api),
 				Host: func() cli.Timing { return cli.Timing{} }, Owner: "onevolume@front user oneadmin pid 41 since 1764066800"}, nil
 		}}
 	status := app.Main(w.Context(), args)
