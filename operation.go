@@ -19,6 +19,10 @@ const (
 	// Release logs the host on record out while the VM has no domain there.
 	// The volume stays ATTACHED, with no host.
 	Release Kind = "release"
+	// Migrate gets an attached volume ready on the host that its VM goes to,
+	// waits for the VM, and leaves the host that it came from. The volume
+	// stays ATTACHED all the time.
+	Migrate Kind = "migrate"
 	// What an array does to a volume of its own; see Task.
 	Create         Kind = "create"
 	Delete         Kind = "delete"
@@ -83,6 +87,10 @@ type Operation struct {
 	Ended   time.Time // zero while RUNNING
 	Error   string
 	Task    *Task // of a kind that is OnArray, else nil
+	// Destination is the host that the VM goes to, of Migrate; VM.Host is
+	// the one that it comes from. They are the same for a VM that is restored
+	// where it was saved.
+	Destination string
 }
 
 // Ref names one owner's hold on an operation.
@@ -137,6 +145,8 @@ type Request struct {
 	Lease  time.Duration // how long without a word before another may take over
 	DryRun bool          // choose and check, but reserve nothing
 	Task   *Task         // of a kind that is OnArray
+
+	Destination string // as Operation.Destination
 }
 
 // Event is what a journal entry says of a step.

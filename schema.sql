@@ -125,7 +125,7 @@ CREATE TABLE one_volume_operation (
     journal    INTEGER      NOT NULL,
     -- Which way an administrator had it carried on: forward, back or neither.
     way        VARCHAR(8)   NOT NULL DEFAULT '',
-    -- What an array is to do, as JSON; empty for work on hosts.
+    -- What an array is to do, or where a migration goes, as JSON; else empty.
     task       VARCHAR(4096) NOT NULL DEFAULT ''
 );
 

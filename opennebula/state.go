@@ -7,7 +7,10 @@ type State int
 
 // The states that matter here; the numbers are oned's.
 const (
+	Pending    State = 1
 	Active     State = 3
+	Stopped    State = 4
+	Suspended  State = 5
 	Done       State = 6
 	Poweroff   State = 8
 	Undeployed State = 9

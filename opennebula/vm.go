@@ -135,6 +135,16 @@ func (vm *VM) Detachable() error {
 		WithHint("it can when the VM is RUNNING or POWEROFF")
 }
 
+// Movable says by an error of the code Action whether the VM may be on its way
+// to a host, or soon be: who asks is OpenNebula itself in the middle of that.
+func (vm *VM) Movable() error {
+	switch State(vm.StateRaw) {
+	case Active, Suspended, Stopped, Pending:
+		return nil
+	}
+	return onevolume.Errorf(onevolume.Action, "VM %d (%s) is %s, and does not move", vm.ID, vm.Name, vm.StateString())
+}
+
 // Domain is the VM as workflows need it. Without a history record it has no
 // host.
 func (vm *VM) Domain() onevolume.VM {
@@ -153,9 +163,12 @@ func (c *Client) VM(ctx context.Context, id onevolume.VMID, kind onevolume.Kind)
 	if err != nil {
 		return onevolume.VM{}, err
 	}
-	if kind == onevolume.Detach {
+	switch kind {
+	case onevolume.Detach:
 		err = vm.Detachable()
-	} else {
+	case onevolume.Migrate:
+		err = vm.Movable()
+	default:
 		err = vm.Running()
 	}
 	if err != nil {

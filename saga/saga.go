@@ -75,6 +75,14 @@ type Lost struct{ Err error }
 func (e *Lost) Error() string { return fmt.Sprintf("the journal could not be written: %v", e.Err) }
 func (e *Lost) Unwrap() error { return e.Err }
 
+// Left says that a step was left as it is, to be carried on by whoever takes
+// the run over: nothing is taken back. A step's Do returns it when only time
+// can tell what is to be done.
+type Left struct{ Err error }
+
+func (e *Left) Error() string { return e.Err.Error() }
+func (e *Left) Unwrap() error { return e.Err }
+
 // Saga is a list of steps and where their story is kept.
 type Saga[S any] struct {
 	Steps   []Step[S]
@@ -83,7 +91,7 @@ type Saga[S any] struct {
 }
 
 // Run does all steps in order. A nil error says that all of them succeeded;
-// else it is an *Undone, a *Stuck or a *Lost.
+// else it is an *Undone, a *Stuck, a *Lost or a *Left.
 func (g *Saga[S]) Run(ctx context.Context, s *S) error {
 	return g.forward(ctx, s, -1, false)
 }
@@ -103,6 +111,9 @@ func (g *Saga[S]) forward(ctx context.Context, s *S, reached int, committed bool
 			return err
 		}
 		if err := step.Do(ctx, s); err != nil {
+			if left, ok := errors.AsType[*Left](err); ok {
+				return left
+			}
 			return g.fail(ctx, s, i, max(i, reached), committed, err)
 		}
 		state, err := json.Marshal(s)

@@ -25,6 +25,11 @@ type operation struct {
 	journal int // how many entries there are
 }
 
+// way is what the column task has of a migration.
+type way struct {
+	Destination string `json:"destination"`
+}
+
 func scanOperation(from scanner) (*operation, error) {
 	var o operation
 	var lease, term, started, ended int64
@@ -36,7 +41,13 @@ func scanOperation(from scanner) (*operation, error) {
 		&o.Owner, &o.Generation, &lease, &term, &started, &ended, &o.Error, &o.journal, &o.Way, &task)
 	o.Lease, o.Started, o.Ended = fromMillis(lease), fromMillis(started), fromMillis(ended)
 	o.Term = time.Duration(term) * time.Millisecond
-	if err == nil && task != "" {
+	if err == nil && task != "" && o.Kind == onevolume.Migrate {
+		var to way
+		if err = json.Unmarshal([]byte(task), &to); err != nil {
+			err = fmt.Errorf("operation %d: where it goes, in the database: %w", o.ID, err)
+		}
+		o.Destination = to.Destination
+	} else if err == nil && task != "" {
 		if err = json.Unmarshal([]byte(task), &o.Task); err != nil {
 			err = fmt.Errorf("operation %d: its task in the database: %w", o.ID, err)
 		}
@@ -47,8 +58,12 @@ func scanOperation(from scanner) (*operation, error) {
 // open writes a new RUNNING operation.
 func (o *operation) open(ctx context.Context, tx *sql.Tx) error {
 	task := ""
-	if o.Task != nil {
-		text, err := json.Marshal(o.Task)
+	if o.Task != nil || o.Kind == onevolume.Migrate {
+		var what any = o.Task
+		if o.Kind == onevolume.Migrate {
+			what = way{o.Destination}
+		}
+		text, err := json.Marshal(what)
 		if err != nil {
 			return fmt.Errorf("the task of operation %d: %w", o.ID, err)
 		}

@@ -86,7 +86,7 @@ func (s *Store) reopenable(ctx context.Context, tx *sql.Tx, o *operation, way on
 func (s *Store) reopen(ctx context.Context, tx *sql.Tx, o *operation, r *row, way onevolume.Way, owner string, lease time.Duration) error {
 	next := onevolume.Attaching
 	switch {
-	case o.Kind.OnArray() && o.Prior == onevolume.Attached:
+	case o.Kind == onevolume.Migrate, o.Kind.OnArray() && o.Prior == onevolume.Attached:
 		r.State, next = onevolume.Attached, onevolume.Attached // the guest has had it all the time
 	case o.Kind.OnArray():
 		next = onevolume.Changing

@@ -70,8 +70,10 @@ func (s *Store) Reserve(ctx context.Context, who onevolume.Caller, r onevolume.R
 func checkRequest(r onevolume.Request) error {
 	bad := func(format string, args ...any) error { return onevolume.Errorf(onevolume.Invalid, format, args...) }
 	switch {
-	case r.Kind != onevolume.Attach && r.Kind != onevolume.Detach && r.Kind != onevolume.Replug && r.Kind != onevolume.Release:
+	case r.Kind != onevolume.Attach && r.Kind != onevolume.Detach && r.Kind != onevolume.Replug && r.Kind != onevolume.Release && r.Kind != onevolume.Migrate:
 		return bad("no such kind of operation: %q", r.Kind)
+	case (r.Kind == onevolume.Migrate) != (r.Destination != ""):
+		return bad("a migration, and nothing else, has a host that it goes to")
 	case r.VM.ID < 0:
 		return bad("no such VM: %d", r.VM.ID)
 	case r.Kind != onevolume.Attach && r.Pick.Volume == "":
@@ -100,7 +102,7 @@ func (s *Store) again(ctx context.Context, tx *sql.Tx, who onevolume.Caller, r o
 			return nil, v, err
 		}
 		byName := r.Pick.Volume == "" || r.Pick.Volume == v.Name || r.Pick.Volume == v.homeName || r.Pick.Volume == fmt.Sprint(int(v.ID))
-		if !byName || o.Leave != r.Leave || misfit(&v.Volume, r.Pick) != "" {
+		if !byName || o.Leave != r.Leave || o.Destination != r.Destination || misfit(&v.Volume, r.Pick) != "" {
 			continue
 		}
 		o.Lease = s.now().Add(r.Lease).Truncate(time.Millisecond)
@@ -164,6 +166,8 @@ func (s *Store) claim(ctx context.Context, tx *sql.Tx, r onevolume.Request, v *r
 	switch r.Kind {
 	case onevolume.Detach, onevolume.Release:
 		next = onevolume.Detaching
+	case onevolume.Migrate:
+		next = onevolume.Attached // its guest has it all the time
 	case onevolume.Attach:
 		v.Attachment = onevolume.Attachment{VM: r.VM.ID}
 	}
@@ -196,7 +200,7 @@ func (s *Store) begin(ctx context.Context, tx *sql.Tx, who onevolume.Caller, r o
 	}
 	now := s.now()
 	o := &operation{Operation: onevolume.Operation{
-		ID: id, Kind: r.Kind, Volume: v.ID, VM: r.VM, Leave: r.Leave, Task: r.Task, Status: onevolume.Running, Prior: prior,
+		ID: id, Kind: r.Kind, Volume: v.ID, VM: r.VM, Leave: r.Leave, Task: r.Task, Destination: r.Destination, Status: onevolume.Running, Prior: prior,
 		By: who.Owner, Owner: r.Owner, Generation: 1, Started: now,
 		Lease: now.Add(r.Lease).Truncate(time.Millisecond), Term: r.Lease,
 	}}

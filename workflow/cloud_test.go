@@ -1,6 +1,7 @@
 package workflow_test
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -107,7 +108,9 @@ type cloud struct {
 	access  *provision.Access
 
 	interrupt func() // is called by the next command
-	storm     *storm // rages in it, or nil
+	// wait is how a VM that migrates is waited for; nil if none does.
+	wait  func(op onevolume.Operation) (over bool, err error)
+	storm *storm // rages in it, or nil
 
 	mu    sync.Mutex
 	units map[onevolume.VolumeID]*iscsitest.Unit
@@ -243,6 +246,7 @@ func (c *cloud) engine(l onevolume.Ledger, hosts command.Dialer) *workflow.Engin
 	return &workflow.Engine{
 		Ledger: l, Hosts: hosts, Initiator: iscsi.New(iscsi.Options{}), Wiper: blockdev.Wiper{},
 		Driver: func(onevolume.VM) (hypervisor.Driver, error) { return c.driver(), nil },
+		Wait:   func(_ context.Context, op onevolume.Operation) (bool, error) { return c.wait(op) },
 		Now:    c.clock.Now, Limits: limit,
 	}
 }

@@ -18,6 +18,8 @@ func (pt *point) judge(want onevolume.State) {
 		got.State = noHost
 	case got.State == onevolume.Attached && pt.lost[got.ID] && len(pt.plugged()[got.ID]) == 0:
 		got.State = noDisk
+	case got.State == onevolume.Attached && got.Attachment.Host == pt.hosts[1].name:
+		got.State = moved
 	}
 	outcome := string(got.State)
 	switch got.State {
@@ -32,6 +34,9 @@ func (pt *point) judge(want onevolume.State) {
 			pt.Errorf("%s at %s: %+v with %q", pt.what, pt.at, got, pt.units[got.ID].Content)
 		}
 		outcome = "as it was: " + outcome
+	case moved:
+		pt.inGuest(got)
+		outcome = "in the guest, " + outcome
 	case onevolume.Attached:
 		pt.inGuest(got)
 		outcome = "in the guest, ATTACHED"
@@ -63,7 +68,7 @@ func (pt *point) untouched() {
 // wrote, unless it came new.
 func (pt *point) inGuest(v onevolume.Volume) {
 	pt.Helper()
-	m, content := pt.hosts[0], ""
+	m, content := pt.machine(v.Attachment.Host), ""
 	if pt.tb.act.kind != onevolume.Attach {
 		content = "the guest's data"
 	}

@@ -80,6 +80,9 @@ func TestParkedAtEachPoint(t *testing.T) {
 		if tb.act.kind == onevolume.Detach {
 			want -= u // where the Undo sees that there is no way back
 		}
+		if tb.act.kind == onevolume.Migrate {
+			want-- // likewise, once the VM has moved
+		}
 		tb.counted("what parks it", len(list), want)
 	})
 }
@@ -155,6 +158,9 @@ func (pt *point) takenBack() onevolume.State {
 	if pt.tb.act.kind == onevolume.Replug && len(pt.plugged()[pt.v.ID]) > 0 {
 		return onevolume.Attached
 	}
+	if in := pt.plugged()[pt.v.ID]; pt.tb.act.kind == onevolume.Migrate && len(in) == 1 && in[0].host == pt.hosts[1].name {
+		return moved // where the VM is, nothing is taken from it
+	}
 	return pt.tb.act.prior()
 }
 
@@ -187,6 +193,8 @@ func (tb *table) reopenWrites(p trouble, way onevolume.Way) int {
 		return 1 + len(tb.act.steps()) + 1 + 1
 	case p.letGo(tb.act):
 		return 1 + 1
+	case tb.act.kind == onevolume.Migrate && p.undo.step == "":
+		return 1 + len(tb.act.steps()) + 1 + 1 // the VM has moved, so it goes on
 	}
 	stuck := 0 // the step whose undo failed
 	for i, s := range tb.act.steps() {

@@ -35,6 +35,7 @@ var acts = []act{
 	{"detach and keep", onevolume.Detach, onevolume.LeaveData, false},
 	{"replug", onevolume.Replug, "", false},
 	{"release", onevolume.Release, "", false},
+	{"migrate", onevolume.Migrate, "", false},
 	{"attach on an array", onevolume.Attach, "", true},
 	{"detach on an array", onevolume.Detach, onevolume.LeaveZeroes, true},
 	{"replug on an array", onevolume.Replug, "", true},
@@ -48,6 +49,10 @@ const noDisk onevolume.State = "ATTACHED, and not in the guest"
 // noHost is the state, for the tables alone, of an ATTACHED volume that is on
 // no host: what a release leaves.
 const noHost onevolume.State = "ATTACHED, on no host"
+
+// moved is the state, for the tables alone, of an ATTACHED volume that has gone
+// with its VM to the other host.
+const moved onevolume.State = "ATTACHED, on the other host"
 
 func (a act) steps() []workflow.Step { return workflow.StepsOf(a.kind, a.leave, a.made) }
 
@@ -77,6 +82,8 @@ func (a act) goal() onevolume.State {
 	switch {
 	case a.kind == onevolume.Release:
 		return noHost
+	case a.kind == onevolume.Migrate:
+		return moved
 	case a.kind != onevolume.Detach:
 		return onevolume.Attached
 	case a.leave == onevolume.LeaveData:
@@ -120,7 +127,7 @@ func eachTable(t *testing.T, test func(tb *table)) {
 			if raceDetector && i+j > 0 {
 				continue
 			}
-			if (a.kind == onevolume.Replug || a.kind == onevolume.Release) && by == byDaemon {
+			if (a.kind == onevolume.Replug || a.kind == onevolume.Release || a.kind == onevolume.Migrate) && by == byDaemon {
 				continue // no call asks for one: whoever does runs it as a client
 			}
 			if a.made && (a.kind == onevolume.Attach) != (by == byClient) && a.kind != onevolume.Replug && a.kind != onevolume.Release {
@@ -194,13 +201,24 @@ func (tb *table) point(of int, what, at string) (*point, bool) {
 	}
 	stander := c.volume(2, 1)
 	c.still[stander.ID] = true
-	c.plant(vm, stander, 0)
+	if tb.act.kind == onevolume.Migrate {
+		c.plant(c.vm(c.hosts[0], hypervisortest.Domain{}), stander, 0) // what moves with the VM is not still
+	} else {
+		c.plant(vm, stander, 0)
+	}
 	switch tb.act.kind {
 	case onevolume.Attach:
 		pt.req = attachRequest(vm, v)
 	case onevolume.Detach:
 		c.plant(vm, v, 1)
 		pt.req = detachRequest(vm, v, tb.act.leave)
+	case onevolume.Migrate:
+		c.plant(vm, v, 1)
+		pt.req = migrateRequest(vm, v, c.hosts[1].name)
+		c.wait = func(onevolume.Operation) (bool, error) {
+			c.migrates(vm)
+			return true, nil
+		}
 	case onevolume.Replug, onevolume.Release:
 		c.plant(vm, v, 1)
 		c.hosts[0].virt.Edit(vm.DeployID, func(d *hypervisortest.Domain) { d.Disks = d.Disks[:1] })

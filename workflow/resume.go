@@ -13,7 +13,8 @@ import (
 // has reopened. The caller has taken it over: op has the caller's generation.
 // Unless op.Way says which way to go, what is true on the host decides, not
 // what the journal says: an attach whose disk is in the guest is completed,
-// any other is undone; a detach is carried on, a release is given up. An error with the code Unknown
+// any other is undone; a detach and a migration are carried on, a release is
+// given up. An error with the code Unknown
 // says that it must be tried again later; everything else is final.
 func (e *Engine) Resume(ctx context.Context, op onevolume.Operation, vol onevolume.Volume, journal []onevolume.Entry) (Outcome, error) {
 	driver, err := e.Driver(op.VM)
@@ -51,6 +52,9 @@ func (e *Engine) Resume(ctx context.Context, op onevolume.Operation, vol onevolu
 		if op.Kind == onevolume.Release {
 			cause = errors.New("its owner died before the host was logged out")
 		}
+		if op.Kind == onevolume.Migrate {
+			cause = errors.New("the VM had not moved")
+		}
 		if op.Way == onevolume.Back {
 			cause = errors.New("an administrator had it taken back")
 		}
@@ -87,6 +91,9 @@ func (r *run) goOn(ctx context.Context, story saga.Story[facts]) (bool, error) {
 			return false, r.mayKeep(ctx)
 		}
 		return true, nil
+	}
+	if r.op.Kind == onevolume.Migrate {
+		return r.goesOn(ctx)
 	}
 	if r.op.Kind == onevolume.Release {
 		// What was done of it harms nobody, and the VM may run by now: whoever

@@ -145,12 +145,15 @@ func (r *run) end(ctx context.Context, err error) (Outcome, error) {
 		undone *saga.Undone
 		stuck  *saga.Stuck
 		lost   *saga.Lost
+		left   *saga.Left
 	)
 	switch {
 	case err == nil:
 		return r.finished(ctx)
 	case errors.As(err, &lost):
 		return Outcome{}, r.lost(lost) // and not what failed before: that the next owner sees for himself
+	case errors.As(err, &left):
+		return Outcome{}, r.later(left)
 	case errors.As(err, &undone):
 		e := onevolume.Ending{Status: onevolume.Undone, State: r.op.Prior, Error: head(undone.Error(), maxDetail)}
 		if ferr := r.Ledger.Finish(ctx, r.op.Ref(), e); ferr != nil {
@@ -214,7 +217,7 @@ func (r *run) lost(err error) error {
 
 // later leaves the operation to the daemon, which goes on when its lease has
 // ended and whoever did not answer does so again.
-func (r *run) later(stuck *saga.Stuck) error {
+func (r *run) later(stuck error) error {
 	return onevolume.Errorf(onevolume.Unknown, "operation %d on volume %d is not finished: %w", r.op.ID, r.vol.ID, stuck).
 		WithHint("onevolumed goes on with it as soon as it can; see: onevolume show %d", r.vol.ID)
 }

@@ -52,7 +52,7 @@ type Wiper interface {
 	WipeCommands(size onevolume.Size, fs string) []command.Cmd
 }
 
-// Engine runs workflows. All fields but Report must be set.
+// Engine runs workflows. All fields but Report and Wait must be set.
 type Engine struct {
 	Ledger    onevolume.Ledger
 	Access    Access
@@ -63,6 +63,11 @@ type Engine struct {
 	Driver func(vm onevolume.VM) (hypervisor.Driver, error)
 	// Report, when set, is told what happens, for people to see.
 	Report func(Event)
+	// Wait waits for a VM that migrates, and says whether that is over as far
+	// as anybody knows; where the VM is then, the hosts tell. It returns now
+	// and then before, so that they are looked at. Its error leaves the
+	// operation to whoever takes it over. Nil says that it is over at once.
+	Wait   func(ctx context.Context, op onevolume.Operation) (over bool, err error)
 	Now    func() time.Time
 	Limits Limits
 
@@ -168,6 +173,8 @@ func (r *run) steps() ([]step, error) {
 		return r.detachSteps(), nil
 	case onevolume.Release:
 		return r.releaseSteps(), nil
+	case onevolume.Migrate:
+		return r.migrateSteps(), nil
 	}
 	return nil, onevolume.Errorf(onevolume.Invalid, "no such kind of operation: %q", r.op.Kind).
 		WithHint("a newer onevolume began it: let that one end it")

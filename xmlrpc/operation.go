@@ -43,23 +43,25 @@ type requestDocument struct {
 }
 
 type operationDocument struct {
-	XMLName    xml.Name        `xml:"OPERATION"`
-	ID         int             `xml:"ID"`
-	Kind       string          `xml:"KIND"`
-	Volume     int             `xml:"VOLUME_ID"`
-	VM         vmDocument      `xml:"VM"`
-	Leave      string          `xml:"LEAVE"`
-	Status     string          `xml:"STATUS"`
-	Prior      string          `xml:"PRIOR"`
-	By         ownerDocument   `xml:"BY"`
-	Owner      cdata           `xml:"OWNER"`
-	Generation int             `xml:"GENERATION"`
-	Way        string          `xml:"WAY"`
-	Lease      int64           `xml:"LEASE"`
-	Started    int64           `xml:"STARTED"`
-	Ended      int64           `xml:"ENDED"`
-	Error      cdata           `xml:"ERROR"`
-	Journal    []entryDocument `xml:"JOURNAL>ENTRY"`
+	XMLName    xml.Name      `xml:"OPERATION"`
+	ID         int           `xml:"ID"`
+	Kind       string        `xml:"KIND"`
+	Volume     int           `xml:"VOLUME_ID"`
+	VM         vmDocument    `xml:"VM"`
+	Leave      string        `xml:"LEAVE"`
+	Status     string        `xml:"STATUS"`
+	Prior      string        `xml:"PRIOR"`
+	By         ownerDocument `xml:"BY"`
+	Owner      cdata         `xml:"OWNER"`
+	Generation int           `xml:"GENERATION"`
+	Way        string        `xml:"WAY"`
+	Lease      int64         `xml:"LEASE"`
+	Started    int64         `xml:"STARTED"`
+	Ended      int64         `xml:"ENDED"`
+	Error      cdata         `xml:"ERROR"`
+	// Destination is the host that the VM goes to, of kind migrate.
+	Destination string          `xml:"DESTINATION,omitempty"`
+	Journal     []entryDocument `xml:"JOURNAL>ENTRY"`
 }
 
 type entryDocument struct {
@@ -162,14 +164,15 @@ func operationToXML(o onevolume.Operation, journal []onevolume.Entry) operationD
 	return operationDocument{ID: o.ID, Kind: string(o.Kind), Volume: int(o.Volume), VM: vmToXML(o.VM), Leave: string(o.Leave),
 		Status: string(o.Status), Prior: string(o.Prior), By: ownerToXML(o.By), Owner: cdata{o.Owner},
 		Generation: o.Generation, Way: string(o.Way), Lease: millis(o.Lease), Started: millis(o.Started), Ended: millis(o.Ended),
-		Error: cdata{o.Error}, Journal: entriesToXML(journal)}
+		Error: cdata{o.Error}, Destination: o.Destination, Journal: entriesToXML(journal)}
 }
 
 func (d operationDocument) operation() (onevolume.Operation, []onevolume.Entry) {
 	return onevolume.Operation{ID: d.ID, Kind: onevolume.Kind(d.Kind), Volume: onevolume.VolumeID(d.Volume), VM: d.VM.vm(),
 		Leave: onevolume.Leave(d.Leave), Status: onevolume.Status(d.Status), Prior: onevolume.State(d.Prior),
 		By: d.By.owner(), Owner: d.Owner.Text, Generation: d.Generation,
-		Way: onevolume.Way(d.Way), Lease: fromMillis(d.Lease), Started: fromMillis(d.Started), Ended: fromMillis(d.Ended), Error: d.Error.Text}, entries(d.Journal)
+		Way: onevolume.Way(d.Way), Lease: fromMillis(d.Lease), Started: fromMillis(d.Started), Ended: fromMillis(d.Ended), Error: d.Error.Text,
+		Destination: d.Destination}, entries(d.Journal)
 }
 
 func entriesToXML(list []onevolume.Entry) []entryDocument {
