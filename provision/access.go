@@ -11,8 +11,9 @@ import (
 
 // Access lets hosts in to volumes that were made on arrays, for the
 // operations that plug them in and out. At any time at most one host is let
-// in to a volume, and its credentials are new each time: nothing keeps them
-// but that host. Set all fields before use; it must not be copied.
+// in to a volume, but while it moves with its VM, and a host's credentials are
+// new each time: nothing keeps them but that host. Set all fields before use;
+// it must not be copied.
 type Access struct {
 	*Engine
 	// Volume and Operation read the inventory.
@@ -33,8 +34,9 @@ const (
 	gonePause = 250 * time.Millisecond
 )
 
-// Grant lets the initiator, and nobody else, in to the operation's volume with
-// new credentials. What its unit will say of itself is on record when Grant
+// Grant lets the initiator in to the operation's volume with new credentials,
+// and nobody else, unless the operation is a migration, which needs both hosts.
+// What its unit will say of itself is on record when Grant
 // returns. It may be repeated: the credentials are others then, and an open
 // session goes on. Codes: Stale, Action (an operation that needs no device, a volume that was registered),
 // Held (another host is logged in), and those of the array's Export.
@@ -43,11 +45,12 @@ func (a *Access) Grant(ctx context.Context, ref onevolume.OperationRef, initiato
 	err := a.with(ctx, ref, func(ctx context.Context, op onevolume.Operation, v onevolume.Volume, on array.Array) error {
 		switch op.Kind {
 		case onevolume.Attach, onevolume.Replug, onevolume.Detach:
+			if err := a.takeAway(ctx, on, v, func(i onevolume.IQN) bool { return i != initiator }); err != nil {
+				return err
+			}
+		case onevolume.Migrate:
 		default:
 			return onevolume.Errorf(onevolume.Action, "operation %d (%s) needs no host to be let in", op.ID, op.Kind)
-		}
-		if err := a.takeAway(ctx, on, v, initiator); err != nil {
-			return err
 		}
 		id := array.ID(v.ArrayID)
 		e, err := on.Export(ctx, id, array.Grant{Initiator: initiator, CHAP: array.NewCHAP(id)})
@@ -70,12 +73,12 @@ func (a *Access) Grant(ctx context.Context, ref onevolume.OperationRef, initiato
 	return out, nil
 }
 
-// Revoke takes away the right of every host on the operation's volume. None
-// is cut off. It may be repeated. Codes: Stale, Held (a host is logged in),
-// and those of the array's Unexport.
-func (a *Access) Revoke(ctx context.Context, ref onevolume.OperationRef) error {
+// Revoke takes away the initiator's right on the operation's volume, or with
+// an empty name everybody's. None is cut off. It may be repeated. Codes: Stale,
+// Held (a host is logged in), and those of the array's Unexport.
+func (a *Access) Revoke(ctx context.Context, ref onevolume.OperationRef, initiator onevolume.IQN) error {
 	return a.with(ctx, ref, func(ctx context.Context, _ onevolume.Operation, v onevolume.Volume, on array.Array) error {
-		return a.takeAway(ctx, on, v, "")
+		return a.takeAway(ctx, on, v, func(i onevolume.IQN) bool { return initiator == "" || i == initiator })
 	})
 }
 
@@ -131,18 +134,19 @@ func (a *Access) enter(ctx context.Context, id onevolume.VolumeID) (leave func()
 	}
 }
 
-// takeAway takes the rights of all but one initiator away.
-func (a *Access) takeAway(ctx context.Context, on array.Array, v onevolume.Volume, but onevolume.IQN) error {
+// takeAway takes the rights of these initiators away. A volume that is not
+// there lets nobody in.
+func (a *Access) takeAway(ctx context.Context, on array.Array, v onevolume.Volume, of func(onevolume.IQN) bool) error {
 	id := array.ID(v.ArrayID)
 	list, err := on.Exports(ctx, id)
-	if array.Is(err, array.NotFound) && but == "" {
+	if array.Is(err, array.NotFound) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
 	for _, e := range list {
-		if e.Initiator == but {
+		if !of(e.Initiator) {
 			continue
 		}
 		if err := a.unexport(ctx, on, id, e.Initiator); err != nil {

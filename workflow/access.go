@@ -60,9 +60,10 @@ func (r *run) grant(ctx context.Context, h command.Host) error {
 		return onevolume.Errorf(onevolume.Refused, "host %s has no iSCSI name that array %s could let in: %w", h.Name(), r.vol.Array, err).
 			WithHint("give the host a name of its own in /etc/iscsi/initiatorname.iscsi")
 	}
-	// No domain has the disk any more where the volume was before.
+	// No domain has the disk any more where the volume was before, unless both
+	// hosts need it.
 	for _, other := range r.places() {
-		if other != r.op.VM.Host {
+		if other != r.op.VM.Host && r.op.Kind != onevolume.Migrate {
 			if err := r.logOut(ctx, other); err != nil {
 				return err
 			}
@@ -98,15 +99,39 @@ func (r *run) loggedIn(ctx context.Context, h command.Host) (own string, in bool
 }
 
 // revoke has the array let nobody in any more, after the hosts have logged
-// out. An array may show the session of a host that died for a while: one that
-// the hosts do not have is waited for, and never cut.
+// out.
 func (r *run) revoke(ctx context.Context, _ *facts) error {
 	r.tell(Event{Text: "having array " + r.vol.Array + " let nobody in"})
-	err := r.Access.Revoke(ctx, r.op.Ref())
+	return r.takeRight(ctx, "", r.places()...)
+}
+
+// revokeFrom has the array let one host in no more, which has logged out.
+func (r *run) revokeFrom(ctx context.Context, host string) error {
+	r.tell(Event{Text: "having array " + r.vol.Array + " let host " + host + " in no more"})
+	h, err := r.on(ctx, host)
+	if err != nil {
+		return err
+	}
+	own, _, err := r.loggedIn(ctx, h)
+	if err != nil {
+		return err
+	}
+	name, err := onevolume.ParseIQN(own)
+	if err != nil {
+		return err
+	}
+	return r.takeRight(ctx, name, host)
+}
+
+// takeRight takes an initiator's right away, or everybody's. An array may show
+// the session of a host that died for a while: one that the hosts do not have
+// is waited for, and never cut.
+func (r *run) takeRight(ctx context.Context, initiator onevolume.IQN, hosts ...string) error {
+	err := r.Access.Revoke(ctx, r.op.Ref(), initiator)
 	if code := onevolume.CodeOf(err); code != onevolume.Held && code != onevolume.Action { // which it becomes on the way to a client
 		return err
 	}
-	for _, host := range r.places() {
+	for _, host := range hosts {
 		h, lookErr := r.on(ctx, host)
 		if lookErr != nil {
 			return errors.Join(err, lookErr)
@@ -115,5 +140,34 @@ func (r *run) revoke(ctx context.Context, _ *facts) error {
 			return errors.Join(err, lookErr)
 		}
 	}
-	return onevolume.Errorf(onevolume.Busy, "%w; host %s has no such session", err, r.op.VM.Host).WithHint("%s", onevolume.HintOf(err))
+	return onevolume.Errorf(onevolume.Busy, "%w; host %s has no such session", err, hosts[0]).WithHint("%s", onevolume.HintOf(err))
+}
+
+// accessAhead are the steps by which both hosts are let in while a VM moves:
+// the first before the host that it goes to is logged in, the other one after
+// the host that it came from is logged out.
+func (r *run) accessAhead() (grant, revoke step) {
+	grant = step{Name: stepGrant, Do: func(ctx context.Context, f *facts) error {
+		f.Host = r.op.Destination
+		if r.stays() {
+			return nil
+		}
+		h, err := r.on(ctx, f.Host)
+		if err != nil {
+			return err
+		}
+		return r.grant(ctx, h)
+	}, Undo: func(ctx context.Context, _ *facts) error {
+		if r.stays() {
+			return nil
+		}
+		return r.revokeFrom(ctx, r.op.Destination)
+	}}
+	revoke = step{Name: stepRevoke, Do: func(ctx context.Context, _ *facts) error {
+		if r.stays() {
+			return nil
+		}
+		return r.revokeFrom(ctx, r.op.VM.Host)
+	}}
+	return grant, revoke
 }

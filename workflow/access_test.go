@@ -165,6 +165,34 @@ func TestReplugElsewhere(t *testing.T) {
 	c.settle()
 }
 
+// TestBothWhileMoving: while a VM moves both hosts are let in, each with
+// credentials of its own, and then the one where it is.
+func TestBothWhileMoving(t *testing.T) {
+	for moves, host := range map[bool]string{true: "host02", false: "host01"} {
+		c, vm, v := onArray(t, newGround(t))
+		c.must(attachRequest(vm, v))
+		c.write(v)
+		c.wait = func(onevolume.Operation) (bool, error) {
+			if exports, sessions := c.letIn(v); len(exports) != 2 || !slices.Equal(exports, sessions) {
+				t.Errorf("let in are %v, and logged in %v", exports, sessions)
+			}
+			if moves {
+				c.migrates(vm)
+			}
+			return true, nil
+		}
+		_, err := c.process("client").run(t.Context(), migrateRequest(vm, v, "host02"))
+		if (err == nil) != moves {
+			t.Errorf("moves %t: %v", moves, err)
+		}
+		c.admits(v, host)
+		c.settle()
+		if now := c.read(v.ID); now.Attachment.Host != host {
+			t.Errorf("moves %t: it is on %s", moves, now.Attachment.Host)
+		}
+	}
+}
+
 // TestStrangerLoggedIn: a session of somebody else keeps the volume from being
 // attached, and is not cut.
 func TestStrangerLoggedIn(t *testing.T) {

@@ -2,6 +2,7 @@ package workflow
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,7 +27,7 @@ const (
 // host cleaned, and no other way back touches the host where it runs. Both
 // hosts may have the device meanwhile: only one of them has a guest that runs.
 func (r *run) migrateSteps() []step {
-	return []step{
+	steps := []step{
 		{Name: stepDomain, Do: r.mayMove},
 		{Name: stepConnect, Do: r.connectAhead, Undo: r.cleanAhead},
 		{Name: stepMove, Do: r.moved, NoReturn: true},
@@ -37,6 +38,11 @@ func (r *run) migrateSteps() []step {
 			return r.logOut(ctx, r.op.VM.Host)
 		}},
 	}
+	if r.made() {
+		grant, revoke := r.accessAhead()
+		steps = append(slices.Insert(steps, 1, grant), revoke)
+	}
+	return steps
 }
 
 // stays says that the VM is restored on the host where it was saved.
@@ -94,10 +100,6 @@ func (r *run) domainOn(ctx context.Context, host string) (dom hypervisor.Domain,
 // nowhere.
 func (r *run) mayMove(ctx context.Context, f *facts) error {
 	f.Host = r.op.VM.Host
-	if r.made() && !r.stays() {
-		return onevolume.Errorf(onevolume.Action, "volume %d was made on array %s, which lets in one host at a time", r.vol.ID, r.vol.Array).
-			WithHint("power VM %d off and migrate it then, or detach the volume first", r.op.VM.ID)
-	}
 	r.tell(Event{Text: "looking where VM " + r.vmName() + " is"})
 	w, err := r.where(ctx)
 	if err != nil {

@@ -124,6 +124,10 @@ func TestEachUndoFails(t *testing.T) {
 		want := 0
 		tb.eachUndo(func(i, j int) {
 			for _, after := range []bool{false, true} {
+				do := &fault{step: tb.act.steps()[i].Name, err: errPermanent, after: after}
+				if !tb.act.comesTo(do, tb.act.steps()[j].Name) {
+					continue
+				}
 				want += 4
 				for _, f := range faultsOf(tb.act.steps()[j].Name, true) {
 					do := &fault{step: tb.act.steps()[i].Name, err: errPermanent, after: after}
@@ -155,6 +159,12 @@ func (tb *table) eachUndo(f func(i, j int)) {
 			}
 		}
 	}
+}
+
+// comesTo says whether the way back comes to the Undo of a step. Once a VM has
+// moved, that of connect sees so, and nothing before it is taken back.
+func (a act) comesTo(do *fault, undo string) bool {
+	return a.kind != onevolume.Migrate || do.step != "move" || !do.after || undo != "grant"
 }
 
 // afterUndoFailure is the state that the volume must have after a step failed
@@ -192,8 +202,11 @@ func TestEachStepRepeated(t *testing.T) {
 		want := len(tb.act.steps())
 		tb.eachUndo(func(i, j int) {
 			for _, after := range []bool{false, true} {
-				want++
 				do := &fault{step: tb.act.steps()[i].Name, err: errPermanent, after: after}
+				if !tb.act.comesTo(do, tb.act.steps()[j].Name) {
+					continue
+				}
+				want++
 				f := &fault{step: tb.act.steps()[j].Name, undo: true, twice: true}
 				at := fmt.Sprintf("step %s, as %s %s", f.step, do.step, strings.TrimPrefix(do.String(), "Do "))
 				if pt, ok := tb.point(always, f.String(), at); ok {

@@ -40,6 +40,7 @@ var acts = []act{
 	{"detach on an array", onevolume.Detach, onevolume.LeaveZeroes, true},
 	{"replug on an array", onevolume.Replug, "", true},
 	{"release on an array", onevolume.Release, "", true},
+	{"migrate on an array", onevolume.Migrate, "", true},
 }
 
 // noDisk is the state, for the tables alone, of an ATTACHED volume whose guest
@@ -130,7 +131,7 @@ func eachTable(t *testing.T, test func(tb *table)) {
 			if (a.kind == onevolume.Replug || a.kind == onevolume.Release || a.kind == onevolume.Migrate) && by == byDaemon {
 				continue // no call asks for one: whoever does runs it as a client
 			}
-			if a.made && (a.kind == onevolume.Attach) != (by == byClient) && a.kind != onevolume.Replug && a.kind != onevolume.Release {
+			if a.made && (a.kind == onevolume.Attach) != (by == byClient) && a.kind != onevolume.Replug && a.kind != onevolume.Release && a.kind != onevolume.Migrate {
 				continue // the steps are the same: one of the two is enough
 			}
 			t.Run(a.name+" by "+by, func(t *testing.T) {

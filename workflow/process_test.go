@@ -323,6 +323,6 @@ func (a mortalAccess) Grant(ctx context.Context, op onevolume.OperationRef, init
 	return got, err
 }
 
-func (a mortalAccess) Revoke(ctx context.Context, op onevolume.OperationRef) error {
-	return a.call(ctx, op, "revoke", func() error { return a.Access.Revoke(ctx, op) })
+func (a mortalAccess) Revoke(ctx context.Context, op onevolume.OperationRef, initiator onevolume.IQN) error {
+	return a.call(ctx, op, "revoke", func() error { return a.Access.Revoke(ctx, op, initiator) })
 }

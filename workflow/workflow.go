@@ -42,7 +42,7 @@ type Initiator interface {
 // client asks the daemon). Both may be repeated.
 type Access interface {
 	Grant(ctx context.Context, op onevolume.OperationRef, initiator onevolume.IQN) (onevolume.Access, error)
-	Revoke(ctx context.Context, op onevolume.OperationRef) error
+	Revoke(ctx context.Context, op onevolume.OperationRef, initiator onevolume.IQN) error
 }
 
 // Wiper overwrites block devices on a host.

@@ -12,16 +12,16 @@ import (
 // provision).
 type Access interface {
 	Grant(ctx context.Context, op onevolume.OperationRef, initiator onevolume.IQN) (onevolume.Access, error)
-	Revoke(ctx context.Context, op onevolume.OperationRef) error
+	Revoke(ctx context.Context, op onevolume.OperationRef, initiator onevolume.IQN) error
 }
 
 // accessMethods are what a workflow in a client has the daemon do on arrays.
 func (s *Server) accessMethods() []wire.Method {
 	return []wire.Method{
-		s.audited(wire.Method{Name: "one.volume.grant", Help: "Has an array let an initiator, and nobody else, in to an operation's volume; for oneadmin's group",
+		s.audited(wire.Method{Name: "one.volume.grant", Help: "Has an array let an initiator in to an operation's volume; for oneadmin's group",
 			Params: []wire.Kind{wire.Session, wire.Int, wire.Int, wire.String}, Func: s.grant}, asksOperation("grant")),
-		s.audited(wire.Method{Name: "one.volume.revoke", Help: "Has an array let nobody in to an operation's volume any more; for oneadmin's group",
-			Params: []wire.Kind{wire.Session, wire.Int, wire.Int}, Func: s.revoke}, asksOperation("revoke")),
+		s.audited(wire.Method{Name: "one.volume.revoke", Help: "Has an array let an initiator, or everybody, in to an operation's volume no more; for oneadmin's group",
+			Params: []wire.Kind{wire.Session, wire.Int, wire.Int, wire.String}, Func: s.revoke}, asksOperation("revoke")),
 	}
 }
 
@@ -65,7 +65,13 @@ func (s *Server) revoke(ctx context.Context, call wire.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return done(onevolume.VolumeID(ref(call).ID), to.Revoke(ctx, ref(call)))
+	initiator := onevolume.IQN("")
+	if name := call.Text(3); name != "" {
+		if initiator, err = onevolume.ParseIQN(name); err != nil {
+			return nil, err
+		}
+	}
+	return done(onevolume.VolumeID(ref(call).ID), to.Revoke(ctx, ref(call), initiator))
 }
 
 func accessToXML(a onevolume.Access) accessDocument {
@@ -82,8 +88,8 @@ func (c *Client) Grant(ctx context.Context, op onevolume.OperationRef, initiator
 }
 
 // Revoke has the daemon do it.
-func (c *Client) Revoke(ctx context.Context, op onevolume.OperationRef) error {
-	_, err := c.id(ctx, "one.volume.revoke", op.ID, op.Generation)
+func (c *Client) Revoke(ctx context.Context, op onevolume.OperationRef, initiator onevolume.IQN) error {
+	_, err := c.id(ctx, "one.volume.revoke", op.ID, op.Generation, string(initiator))
 	return unsure(err)
 }
 

@@ -20,8 +20,8 @@ func (l *lending) Grant(_ context.Context, op onevolume.OperationRef, initiator 
 	return l.gives, l.err
 }
 
-func (l *lending) Revoke(_ context.Context, op onevolume.OperationRef) error {
-	l.op = op
+func (l *lending) Revoke(_ context.Context, op onevolume.OperationRef, initiator onevolume.IQN) error {
+	l.op, l.initiator = op, initiator
 	return l.err
 }
 
@@ -47,12 +47,18 @@ func TestAccess(t *testing.T) {
 		l.err = onevolume.Errorf(code, "the array says so")
 		_, err := c.Grant(t.Context(), ref, name)
 		w.wants(err, want, "the array says so")
-		w.wants(c.Revoke(t.Context(), ref), want, "the array says so")
+		w.wants(c.Revoke(t.Context(), ref, name), want, "the array says so")
 	}
 	for _, session := range []string{asAlice, asBob} {
 		c := w.client(session)
 		_, err := c.Grant(t.Context(), ref, name)
 		w.wants(err, onevolume.Forbidden)
-		w.wants(c.Revoke(t.Context(), ref), onevolume.Forbidden)
+		w.wants(c.Revoke(t.Context(), ref, ""), onevolume.Forbidden)
+	}
+	l.err = nil
+	for _, who := range []onevolume.IQN{name, ""} {
+		if err := c.Revoke(t.Context(), ref, who); err != nil || l.initiator != who {
+			t.Errorf("revoked from %q: %v", l.initiator, err)
+		}
 	}
 }

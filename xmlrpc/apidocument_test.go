@@ -38,7 +38,7 @@ func (granting) Grant(context.Context, onevolume.OperationRef, onevolume.IQN) (o
 		Identity: onevolume.Identity{Serial: "1f0c9e2d-6a1b-4c3d-8e5f-7a9b0c1d2e3f", WWID: "naa.60014051f0c9e2d6a1b4c3d8e5f7a9b0"}}, nil
 }
 
-func (granting) Revoke(context.Context, onevolume.OperationRef) error { return nil }
+func (granting) Revoke(context.Context, onevolume.OperationRef, onevolume.IQN) error { return nil }
 
 // TestAPIDocument holds docs/api.md to the methods: it is written from their
 // table and from calls of every one. With -update it is rewritten.

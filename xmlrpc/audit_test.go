@@ -263,7 +263,7 @@ func TestEveryChangeIsAudited(t *testing.T) {
 			return deeds{{"grant", "", "User [5] : Not authorized to perform ADMIN VOLUME.", s.failed, 17, true}}
 		}},
 		{"revoke without arrays", asRoot, func(s *scene) (string, []string) {
-			return "one.volume.revoke", []string{num(s.parked.ID), num(1)}
+			return "one.volume.revoke", []string{num(s.parked.ID), num(1), str("")}
 		}, func(s *scene) deeds {
 			return deeds{{"revoke", "", "no array that makes volumes is configured", s.failed, 17, true}}
 		}},
