@@ -77,9 +77,12 @@ type Space struct {
 	// find none, and Users that it makes them for everybody.
 	AutoCreate, Users bool
 
-	Trouble string    // what an administrator has to look at
-	Error   string    // why the newest look failed
-	Time    time.Time // of the newest look that did not; zero for none
+	Trouble string // what an administrator has to look at
+	Error   string // why the newest look failed
+	// Findings are in what it differs from the inventory, when that was
+	// looked for.
+	Findings []string
+	Time     time.Time // of the newest look that did not; zero for none
 }
 
 // UnknownSize stands in a Space where the array did not tell.

@@ -13,7 +13,7 @@ func (a *App) arrayCommand() *cobra.Command {
 	cmd.AddCommand(a.arrayListCommand(),
 		a.arrayShowCommand("show", "Show what is known of an array that makes volumes", knownSpace),
 		a.arrayShowCommand("stats", "Show how much room an array has, as it said last", knownSpace),
-		a.arrayShowCommand("check", "Ask an array that makes volumes how it is, now", checkedSpace),
+		a.arrayShowCommand("check", "Ask an array that makes volumes how it is, and in what it differs from the inventory, now", checkedSpace),
 		a.arraySyncCommand())
 	return cmd
 }

@@ -25,7 +25,10 @@ func (w *world) provide(loops *daemon.Daemon, service *inventory.Service) *provi
 	}
 	loops.Tasks = w.db
 	loops.Provision = &provision.Engine{Ledger: w.db, Arrays: arrays, Lease: loops.Engine.Limits.Lease, Now: time.Now}
-	access := &provision.Access{Engine: loops.Provision, Volume: w.db.Volume, Operation: w.db.Operation}
+	access := &provision.Access{Engine: loops.Provision, Volume: w.db.Volume, Operation: w.db.Operation,
+		Volumes: func(ctx context.Context) ([]onevolume.Volume, error) {
+			return w.db.Volumes(ctx, onevolume.Filter{Viewer: root, Flag: -2, FirstID: -1, LastID: -1})
+		}}
 	loops.Engine.Access = access
 	spaces := &daemon.Spaces{Makers: w.makers, Count: w.db.CountOnArrays, Log: zap.NewNop(), Now: time.Now}
 	for name := range w.makers {
@@ -33,7 +36,7 @@ func (w *world) provide(loops *daemon.Daemon, service *inventory.Service) *provi
 			w.Fatal(err)
 		}
 	}
-	service.Makers = onDemand{loops, spaces}
+	service.Makers, w.spaces = onDemand{loops, spaces}, spaces
 	return access
 }
 
@@ -127,6 +130,24 @@ func TestVolumesByThemselves(t *testing.T) {
 		if strings.Contains(s.out, secret) || strings.Contains(w.ok("history").out, secret) {
 			t.Errorf("a secret is told: %s", s.out)
 		}
+	}
+	w.ok("array", "check", "san1")
+	stranger, err := memory.Export(t.Context(), array.ID(w.read().ArrayID), array.Grant{Initiator: "iqn.2026-11.test:stranger", CHAP: array.NewCHAP(array.ID(w.read().ArrayID))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lost, err := memory.Create(t.Context(), array.Request{ID: array.NewID(), Size: onevolume.MiB})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s = w.types("array", "check", "san1")
+	if s.status != 1 {
+		t.Errorf("status %d when somebody must look, want 1", s.status)
+	}
+	s.has(w, "stdout", s.out, "volume "+string(lost.ID)+" is on the array, and not in the inventory",
+		"volume 0 ("+w.read().Name+") is AVAILABLE, and the array lets in "+string(stranger.Initiator))
+	if err := memory.Delete(t.Context(), lost.ID); err != nil {
+		t.Fatal(err)
 	}
 	w.ok("delete", "0")
 	if list, err := memory.List(t.Context(), ""); err != nil || len(list.Volumes) > 0 {

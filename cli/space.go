@@ -71,8 +71,8 @@ func (a *App) arrayShowCommand(name, short string, look func(*Session, *cobra.Co
 				return err
 			}
 			a.tellSpace(x)
-			if name == "check" && x.Trouble != "" {
-				return &differError{quietError{errors.New(x.Trouble)}}
+			if name == "check" && (x.Trouble != "" || len(x.Findings) > 0) {
+				return &differError{quietError{errors.New("there is something to look at")}}
 			}
 			return nil
 		},
@@ -122,5 +122,8 @@ func (a *App) tellSpace(x onevolume.Space) {
 	}
 	if x.Error != "" {
 		line("ERROR", x.Error)
+	}
+	for _, text := range x.Findings {
+		line("FINDING", text)
 	}
 }

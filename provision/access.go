@@ -16,8 +16,9 @@ import (
 // it must not be copied.
 type Access struct {
 	*Engine
-	// Volume and Operation read the inventory.
+	// Volume, Volumes and Operation read the inventory.
 	Volume    func(ctx context.Context, id onevolume.VolumeID) (onevolume.Volume, error)
+	Volumes   func(ctx context.Context) ([]onevolume.Volume, error)
 	Operation func(ctx context.Context, id int) (onevolume.Operation, error)
 
 	mu   sync.Mutex

@@ -13,6 +13,8 @@ import (
 type Access interface {
 	Grant(ctx context.Context, op onevolume.OperationRef, initiator onevolume.IQN) (onevolume.Access, error)
 	Revoke(ctx context.Context, op onevolume.OperationRef, initiator onevolume.IQN) error
+	// Compare says in what an array differs from the inventory.
+	Compare(ctx context.Context, array string) ([]string, error)
 }
 
 // accessMethods are what a workflow in a client has the daemon do on arrays.

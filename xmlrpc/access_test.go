@@ -25,6 +25,10 @@ func (l *lending) Revoke(_ context.Context, op onevolume.OperationRef, initiator
 	return l.err
 }
 
+func (l *lending) Compare(context.Context, string) ([]string, error) {
+	return []string{"volume 3 ]]> differs"}, l.err
+}
+
 // A client has the daemon let hosts in, and leaves an operation to it when the
 // array does not answer.
 func TestAccess(t *testing.T) {

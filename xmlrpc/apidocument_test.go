@@ -40,6 +40,8 @@ func (granting) Grant(context.Context, onevolume.OperationRef, onevolume.IQN) (o
 
 func (granting) Revoke(context.Context, onevolume.OperationRef, onevolume.IQN) error { return nil }
 
+func (granting) Compare(context.Context, string) ([]string, error) { return nil, nil }
+
 // TestAPIDocument holds docs/api.md to the methods: it is written from their
 // table and from calls of every one. With -update it is rewritten.
 func TestAPIDocument(t *testing.T) {

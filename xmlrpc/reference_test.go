@@ -112,7 +112,7 @@ var references = []reference{
 		"one's own and one's groups', and the defaults; all for " + admins, "`USER`, `GROUP`, `DEFAULT_USER_QUOTAS` or `DEFAULT_GROUP_QUOTAS` with `VOLUME_QUOTA`", []failure{invalid}, asAlice, []any{"USER", -1}},
 	{"one.volume.arraysync", []param{{"array", "its name in the daemon's configuration"}}, admins, "`SYNC`: what was done about each logical unit", []failure{{"NO_EXISTS", "no such array is configured"}}, asRoot, []any{"of1"}},
 	{"one.volume.arrayinfo", nil, "everybody", "`ARRAY_POOL`; -1 is unknown", nil, asAlice, nil},
-	{"one.volume.arraycheck", []param{{"array", "its name in the daemon's configuration"}}, admins, "`ARRAY_POOL` of the one", []failure{{"NO_EXISTS", "no such array is configured"}}, asRoot, []any{"san1"}},
+	{"one.volume.arraycheck", []param{{"array", "its name in the daemon's configuration"}}, admins, "`ARRAY_POOL` of the one, and in what it differs from the inventory", []failure{{"NO_EXISTS", "no such array is configured"}}, asRoot, []any{"san1"}},
 	{"one.volume.snapshotcreate", []param{id, {"name", "as of a volume"}}, manage, "the snapshot's id", []failure{state, {"ALLOCATE", "the volume has one of that name"}}, asAlice, []any{0, "before"}},
 	{"one.volume.snapshotdelete", []param{id, {"snapshot", "its id"}}, manage, "the snapshot's id", []failure{{"ACTION", "volumes that were made from it need it"}}, asAlice, []any{0, 0}},
 	{"one.volume.snapshotrevert", []param{id, {"snapshot", "its id"}}, manage + ", and to have owned the volume then", "the snapshot's id", []failure{state}, asAlice, []any{0, 0}},

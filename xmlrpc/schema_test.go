@@ -64,7 +64,7 @@ func documents() *rapid.Generator[[]any] {
 				return syncChangeDocument{word().Draw(t, "what"), -1, cdata{hostile().Draw(t, "name")}, cdata{hostile().Draw(t, "iqn")}, 3, cdata{hostile().Draw(t, "text")}}
 			})},
 			arrayPoolDocument{XMLName: xml.Name{Local: "ARRAY_POOL"}, Arrays: several(t, "arrays", func(t *rapid.T) spaceDocument {
-				return spaceToXML(onevolume.Space{Array: hostile().Draw(t, "array"), Error: hostile().Draw(t, "error"), Total: onevolume.UnknownSize, Time: moment(t, "time")}, true)
+				return spaceToXML(onevolume.Space{Array: hostile().Draw(t, "array"), Error: hostile().Draw(t, "error"), Total: onevolume.UnknownSize, Time: moment(t, "time"), Findings: []string{hostile().Draw(t, "finding")}}, true)
 			})},
 			quotaToXML(onevolume.Quota{Of: onevolume.QuotaOf{Kind: kind, ID: 5}, Limits: onevolume.NoLimits(), Defaults: onevolume.NoLimits()})}
 	})

@@ -53,6 +53,9 @@ func (s *Server) arrayCheck(ctx context.Context, call wire.Call) (any, error) {
 			WithHint("arrays stand in the daemon's configuration, under arrays")
 	}
 	space, err := s.Spaces.Refresh(ctx, call.Text(1))
+	if err == nil && s.Access != nil {
+		space.Findings, err = s.Access.Compare(ctx, call.Text(1))
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -82,6 +85,8 @@ type spaceDocument struct {
 	Trouble     cdata `xml:"TROUBLE"`
 	Error       cdata `xml:"ERROR"`
 	Time        int64 `xml:"TIME"` // milliseconds since 1970; 0 when it never answered
+
+	Findings []cdata `xml:"FINDING"`
 }
 
 func spaceToXML(s onevolume.Space, whole bool) spaceDocument {
@@ -90,12 +95,19 @@ func spaceToXML(s onevolume.Space, whole bool) spaceDocument {
 		Volumes: s.Volumes, AutoCreate: s.AutoCreate, Users: s.Users, Time: millis(s.Time)}
 	if whole {
 		d.Trouble, d.Error = cdata{s.Trouble}, cdata{s.Error}
+		for _, text := range s.Findings {
+			d.Findings = append(d.Findings, cdata{text})
+		}
 	}
 	return d
 }
 
 func (d spaceDocument) space() onevolume.Space {
-	return onevolume.Space{Array: d.Name.Text, Kind: d.Kind.Text, Vendor: d.Vendor.Text, Model: d.Model.Text, Version: d.Version.Text,
+	var findings []string
+	for _, f := range d.Findings {
+		findings = append(findings, f.Text)
+	}
+	return onevolume.Space{Findings: findings, Array: d.Name.Text, Kind: d.Kind.Text, Vendor: d.Vendor.Text, Model: d.Model.Text, Version: d.Version.Text,
 		Total: onevolume.Size(d.Total), Free: onevolume.Size(d.Free), Used: onevolume.Size(d.Used), Provisioned: onevolume.Size(d.Provisioned),
 		Limit: onevolume.Size(d.Limit), Volumes: d.Volumes, AutoCreate: d.AutoCreate, Users: d.Users, Trouble: d.Trouble.Text, Error: d.Error.Text,
 		Time: fromMillis(d.Time)}
