@@ -49,3 +49,10 @@ func (c *Change) SeenBy(who Caller) bool {
 	v := Volume{Owner: Owner{UID: c.UID, GID: c.GID}, Permissions: c.Permissions}
 	return c.By >= 0 && c.By == who.UID || who.May(Use, &v)
 }
+
+// Watch says which changes somebody wants to hear of.
+type Watch struct {
+	Last   int      // so many of the past first
+	Follow bool     // go on with those to come
+	Volume VolumeID // of this one alone; NoVolume for all
+}

@@ -68,7 +68,7 @@ func TestPublish(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() {
-			ended <- client.Changes(ctx, xmlrpc.Watch{Follow: true, Volume: onevolume.NoVolume}, func(c *onevolume.Change) error {
+			ended <- client.Changes(ctx, onevolume.Watch{Follow: true, Volume: onevolume.NoVolume}, func(c *onevolume.Change) error {
 				heard <- *c
 				return nil
 			})
@@ -186,7 +186,7 @@ func TestNoStreams(t *testing.T) {
 			c.Publish.Streams = 0
 		}
 		client := &xmlrpc.Client{Wire: caller(t, fmt.Sprintf("http://%s/RPC2", start(t, c).Addr())), Session: session}
-		err := client.Changes(t.Context(), xmlrpc.Watch{Follow: true, Volume: onevolume.NoVolume}, func(*onevolume.Change) error { return nil })
+		err := client.Changes(t.Context(), onevolume.Watch{Follow: true, Volume: onevolume.NoVolume}, func(*onevolume.Change) error { return nil })
 		if onevolume.CodeOf(err) != want {
 			t.Errorf("%s: %v", session, err)
 		}

@@ -47,6 +47,7 @@ type Daemon interface {
 	Recover(ctx context.Context, id onevolume.VolumeID, r onevolume.Recovery) error
 	History(ctx context.Context, h onevolume.History) ([]onevolume.Deed, error)
 	HistoryXML(ctx context.Context, h onevolume.History) (string, error)
+	Changes(ctx context.Context, w onevolume.Watch, hear func(*onevolume.Change) error) error
 	Health(ctx context.Context) (onevolume.Health, error)
 	Lift(ctx context.Context) error
 	SyncArray(ctx context.Context, name string) (onevolume.Synced, error)
@@ -194,7 +195,7 @@ func (a *App) Command() *cobra.Command {
 	root.AddCommand(a.attachCommand(), a.detachCommand(), a.listCommand(), a.topCommand(), a.showCommand(),
 		a.createCommand(), a.deleteCommand(), a.updateCommand(), a.renameCommand(), a.resizeCommand(),
 		a.chmodCommand(), a.chownCommand(), a.chgrpCommand(), a.lockCommand(), a.unlockCommand(), a.enableCommand(), a.disableCommand(),
-		a.doctorCommand(), a.explainCommand(), a.resumeCommand(), a.abortCommand(), a.recoverCommand(), a.historyCommand(), a.completionCommand(),
+		a.doctorCommand(), a.explainCommand(), a.resumeCommand(), a.abortCommand(), a.recoverCommand(), a.historyCommand(), a.eventsCommand(), a.completionCommand(),
 		a.arrayCommand(), a.quotaCommand())
 	root.AddCommand(a.snapshotCommands()...)
 	root.CompletionOptions.DisableDefaultCmd = true

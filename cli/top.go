@@ -22,7 +22,7 @@ func (a *App) topCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "top [<filterflag>]",
 		Short:   "List volumes again and again, until it is interrupted",
-		Long:    filterHelp,
+		Long:    filterHelp + "\n\nWhat changes meanwhile is shown at once, where onevolumed gives events.",
 		Example: "  onevolume top -d 5 -f STAT!=rdy",
 		Args:    arguments("[filterflag]"),
 		RunE:    c.run,
@@ -49,6 +49,7 @@ func (c *top) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
+	changed := s.changed(ctx)
 	for {
 		err := c.once(ctx, s, flag)
 		if ctx.Err() != nil {
@@ -59,10 +60,35 @@ func (c *top) run(cmd *cobra.Command, args []string) error {
 		}
 		select {
 		case <-time.After(time.Duration(c.delay) * time.Second):
+		case <-changed:
+		case <-ctx.Done():
+			return nil
+		}
+		select {
+		case <-time.After(pause): // many changes are one list
 		case <-ctx.Done():
 			return nil
 		}
 	}
+}
+
+// pause is the least time between two lists.
+const pause = 200 * time.Millisecond
+
+// changed gives a word after each change, or several; none where the daemon
+// gives no events.
+func (s *Session) changed(ctx context.Context) <-chan struct{} {
+	word := make(chan struct{}, 1)
+	go func() {
+		_ = s.Daemon.Changes(ctx, onevolume.Watch{Follow: true, Volume: onevolume.NoVolume}, func(*onevolume.Change) error {
+			select {
+			case word <- struct{}{}:
+			default:
+			}
+			return nil
+		})
+	}()
+	return word
 }
 
 // clear empties a terminal and goes to its first place (ECMA-48: ED, CUP).

@@ -45,19 +45,12 @@ func ChangeDocument(c *onevolume.Change) string {
 // 15 s that it lives.
 const silence = time.Minute
 
-// Watch says which events Changes gives.
-type Watch struct {
-	Last   int                // so many of the past first
-	Follow bool               // go on with those to come
-	Volume onevolume.VolumeID // of this one alone; NoVolume for all
-}
-
 // Changes calls hear with the events that the caller may know of, the oldest
 // first, until ctx ends, hear fails, or, without Follow, all were given. A
 // stream that breaks off is taken up where it was; hear gets nil when events
 // were lost between. Its first failure is the error, with the code
 // Unreachable when there is no daemon.
-func (c *Client) Changes(ctx context.Context, w Watch, hear func(*onevolume.Change) error) error {
+func (c *Client) Changes(ctx context.Context, w onevolume.Watch, hear func(*onevolume.Change) error) error {
 	s := &changes{client: c, watch: w, hear: hear, place: -1}
 	wait := time.Second
 	for tries := 0; ; tries++ {
@@ -84,7 +77,7 @@ func (c *Client) Changes(ctx context.Context, w Watch, hear func(*onevolume.Chan
 // changes is a stream that is read, as often as it must be opened.
 type changes struct {
 	client *Client
-	watch  Watch
+	watch  onevolume.Watch
 	hear   func(*onevolume.Change) error
 	place  int // of the last that was read; -1 for none yet
 	own    error
