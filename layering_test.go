@@ -38,6 +38,8 @@ var layers = map[string]layer{
 	"array/linux":                 {ours: []string{".", "array", "command"}},
 	"array/lio":                   {ours: []string{".", "array", "array/linux", "command"}},
 	"array/tgt":                   {ours: []string{".", "array", "array/linux", "command"}},
+	"array/openfiler":             {ours: []string{".", "array", "array/linux", "command", "openfiler"}},
+	"array/openfiler/standin":     {ours: []string{".", "array"}},
 	"array/arraytest":             {ours: []string{".", "array", "command"}},
 	"provision":                   {ours: []string{".", "array", "saga"}},
 	"array/linux/linuxtest":       {ours: []string{"array/linux", "command", "command/commandtest"}},

@@ -43,6 +43,9 @@ type Fixture struct {
 	// LoseAnswersOnly leaves requests that never arrive to others: on real
 	// hosts each test costs seconds.
 	LoseAnswersOnly bool
+	// Chores are those of which requests are lost; all when empty. It is for
+	// drivers that share the others with one on which all are tried.
+	Chores []string
 
 	// Brief tries a few of all orders of deletion, for the same reason.
 	Brief bool

@@ -370,11 +370,13 @@ func (p *lvm) judge(o *Op, c command.Cmd, r command.Result) error {
 		{"not larger than existing size", array.Invalid},
 		{" already exists in volume group ", array.Exists},
 		{"insufficient free space", array.NoSpace},
+		{"Insufficient free ", array.NoSpace}, // space, or extents (2.02)
 		{"is out of data space", array.NoSpace},
 		{"free space in thin pool", array.NoSpace},
 		{"Failed to find logical volume ", array.NotFound},
 		{"specified logical volume(s) not found", array.NotFound},
 		{" in use.", array.Busy},
+		{"Can't remove open logical volume", array.Busy}, // 2.02
 		{"contains a filesystem in use", array.Busy},
 	} {
 		if strings.Contains(text, k.words) {

@@ -76,6 +76,15 @@ type Target interface {
 	Grown(ctx context.Context, o *Op, u Unit) error
 }
 
+// Keeper is a Target on a machine that keeps a list of its volumes elsewhere
+// too. Its methods are called with the lock held and may be repeated.
+type Keeper interface {
+	// Keep puts the unit, which is there, into the list.
+	Keep(ctx context.Context, o *Op, u Unit) error
+	// Strike takes the volume out of it, which is about to be removed or gone.
+	Strike(ctx context.Context, o *Op, id array.ID) error
+}
+
 // Unit is a volume or a snapshot on the machine.
 type Unit struct {
 	Name   string

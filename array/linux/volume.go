@@ -79,6 +79,9 @@ func (m *Machine) make(ctx context.Context, r array.Request, source array.ID, sh
 			return err
 		}
 		v = u.volume()
+		if k, keeps := m.target.(Keeper); keeps {
+			return k.Keep(ctx, o, u)
+		}
 		return nil
 	})
 	return v, err
@@ -173,7 +176,7 @@ func (m *Machine) Delete(ctx context.Context, id array.ID) error {
 		}
 		u, there := c.find(id, false)
 		if !there {
-			return nil
+			return m.strike(ctx, o, c, id)
 		}
 		by := array.Holders{}
 		for _, s := range c.units {
@@ -192,8 +195,21 @@ func (m *Machine) Delete(ctx context.Context, id array.ID) error {
 				return err
 			}
 		}
+		if err := m.strike(ctx, o, c, id); err != nil {
+			return err
+		}
 		return m.pool.remove(ctx, o, u)
 	})
+}
+
+// strike takes the volume out of the machine's own list, unless what has its
+// name there is somebody else's.
+func (m *Machine) strike(ctx context.Context, o *Op, c *content, id array.ID) error {
+	k, keeps := m.target.(Keeper)
+	if u, there := c.taken(id); !keeps || there && u.ID != id {
+		return nil
+	}
+	return k.Strike(ctx, o, id)
 }
 
 // users adds those who may use the volume, and who do.
@@ -202,10 +218,15 @@ func (m *Machine) users(ctx context.Context, o *Op, id array.ID, by *array.Holde
 	for _, e := range exports {
 		by.Exports = append(by.Exports, e.Initiator)
 	}
-	for _, s := range sessions {
-		by.Sessions = append(by.Sessions, s.Initiator)
-	}
+	by.Sessions = initiators(sessions)
 	return err
+}
+
+func initiators(sessions []array.Session) (list []onevolume.IQN) {
+	for _, s := range sessions {
+		list = append(list, s.Initiator)
+	}
+	return list
 }
 
 // Lookup as in array.Array.
@@ -280,6 +301,15 @@ func (m *Machine) Extend(ctx context.Context, id array.ID, size onevolume.Size) 
 		}
 		if size < u.Size {
 			return o.Fail(array.Invalid, "it has %s and does not shrink to %s", u.Size.Exact(), size.Exact())
+		}
+		if m.target.Extend() == array.ExtendOffline {
+			_, sessions, err := m.target.Exports(ctx, o, id)
+			if err != nil {
+				return err
+			}
+			if len(sessions) > 0 {
+				return array.InUse("volume "+string(id), array.Holders{Sessions: initiators(sessions)})
+			}
 		}
 		if size > u.Size {
 			if err := c.fits(size - u.Size); err != nil {

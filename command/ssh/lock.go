@@ -11,11 +11,12 @@ import (
 	"onevolume/command"
 )
 
-// What the lock script ends with. 75 is what flock is told to end with when
-// the wait is over; the others are our own.
+// What the lock script ends with. flock ends with 1 when the wait is over;
+// another status (-E) can be chosen since util-linux 2.24 only, and its other
+// failures have those of sysexits.h. The rest are our own.
 const (
 	lockOK     = 0
-	lockHeld   = 75
+	lockHeld   = 1
 	lockNoDir  = 101
 	lockNoFile = 102
 	lockNoTool = 127
@@ -41,7 +42,7 @@ if [ -z "$d" ]; then exit 101; fi
 [ -r "$f" ] || exit 102
 ) </dev/null 2>&9 9>&- && {
 if command exec %[3]d<"$f"; then
-flock -E 75 %[4]s %[3]d </dev/null 2>&9 9>&- || { r=$?; exec %[3]d<&-; (exit $r); }
+flock %[4]s %[3]d </dev/null 2>&9 9>&- || { r=$?; exec %[3]d<&-; (exit $r); }
 else (exit 102)
 fi
 }

@@ -48,8 +48,9 @@ type Config struct {
 
 	// LockDirs are directories for locks; the first that a host has is
 	// used. All that share a host must agree on them. Nil means
-	// /run/onevolume, which only root can make, and then /run/lock, which
-	// everybody may write to on Debian and only root on Red Hat's systems.
+	// /run/onevolume, which only root can make, then /run/lock, which
+	// everybody may write to on Debian and only root on Red Hat's systems,
+	// and /var/lock where there is no /run yet.
 	LockDirs []string
 
 	// Dial opens network connections; nil means net.Dialer.
@@ -91,7 +92,7 @@ func NewDialer(c Config) *Dialer {
 		d.config.Dial = new(net.Dialer).DialContext
 	}
 	if d.config.LockDirs == nil {
-		d.config.LockDirs = []string{"/run/onevolume", "/run/lock"}
+		d.config.LockDirs = []string{"/run/onevolume", "/run/lock", "/var/lock"}
 	}
 	return d
 }
