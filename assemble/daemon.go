@@ -72,12 +72,12 @@ func (d *Daemon) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	one, err := opennebula.NewClient(opennebula.OneConfig{Endpoint: endpoint, TLS: tls, Umask: d.conf.DefaultUmask})
+	one, err := opennebula.NewClient(opennebula.OneConfig{Endpoint: endpoint, TLS: tls, Umask: d.conf.DefaultUmask, NoOthers: !d.conf.EnableOtherPermissions})
 	if err != nil {
 		return err
 	}
 	d.labels = newLabels(d.conf, d.store, one, d.log)
-	service, m := shown{&inventory.Service{Store: d.store, People: opennebula.People{Client: one}}, d.labels}, newMeddler()
+	service, m := shown{&inventory.Service{Store: d.store, People: opennebula.People{Client: one}, NoOthers: !d.conf.EnableOtherPermissions}, d.labels}, newMeddler()
 	e := engine(d.conf, logCommands(d.log))
 	e.Hosts = guarded(d.conf, e.Hosts)
 	d.loops = &daemon.Daemon{

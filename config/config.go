@@ -48,6 +48,9 @@ type Config struct {
 	// DefaultUmask is DEFAULT_UMASK of oned.conf: the permissions, in octal
 	// digits, that new volumes of users without a UMASK do not get.
 	DefaultUmask string `yaml:"default_umask"`
+	// EnableOtherPermissions is ENABLE_OTHER_PERMISSIONS of oned.conf: false
+	// leaves it to administrators to open a volume to everybody.
+	EnableOtherPermissions bool `yaml:"enable_other_permissions"`
 	// Shutdown is how long running operations may take to end at SIGTERM;
 	// what has not ended then goes on at the next start.
 	Shutdown   time.Duration `yaml:"shutdown"`
@@ -142,8 +145,8 @@ func Default() Config {
 			OnedConnections: 8, OnedRequest: 32},
 		Publish:      Publish{Streams: 256},
 		AuthCache:    5 * time.Second,
-		DefaultUmask: "177",
-		Shutdown:     20 * time.Second,
+		DefaultUmask: "177", EnableOtherPermissions: true,
+		Shutdown: 20 * time.Second,
 		Operations: Operations{Lease: 30 * time.Second, Sweep: 10 * time.Second, Checkup: 10 * time.Minute, Labels: 10 * time.Minute, Follow: 30 * time.Second, GiveUp: 10 * time.Minute,
 			Unplug: time.Minute, Lock: time.Minute},
 		Hosts: Hosts{Connect: 10 * time.Second, Connections: 8, CoolDown: 15 * time.Second, LibvirtURI: "qemu:///system",

@@ -161,6 +161,27 @@ func TestChmod(t *testing.T) {
 	}
 }
 
+func TestChmodWithoutOthers(t *testing.T) {
+	b := newBench(t)
+	b.NoOthers = true
+	id := b.given(alice, "")
+	if err := b.Chmod(t.Context(), root, id, [9]int{1, 1, 0, 0, 0, 0, 1, 0, 0}); err != nil {
+		t.Fatalf("by an administrator: %v", err)
+	}
+	// What is so already may stay, and may be taken back.
+	if err := b.Chmod(t.Context(), alice, id, [9]int{1, 1, 0, 1, 0, 0, 1, 0, 0}); err != nil {
+		t.Errorf("for the group: %v", err)
+	}
+	b.wants(b.Chmod(t.Context(), alice, id, [9]int{1, 1, 0, 0, 0, 0, 1, 1, 0}), onevolume.Forbidden, "Management of 'other' permissions is disabled")
+	if err := b.Chmod(t.Context(), alice, id, [9]int{1, 1, 0, 0, 0, 0, 0, 0, 0}); err != nil {
+		t.Errorf("back: %v", err)
+	}
+	b.wants(b.Chmod(t.Context(), alice, id, [9]int{-1, -1, -1, -1, -1, -1, 1, -1, -1}), onevolume.Forbidden)
+	if got := b.read(id).Permissions; got != 0o600 {
+		t.Errorf("permissions %s afterwards", got)
+	}
+}
+
 func TestDelete(t *testing.T) {
 	b := newBench(t)
 	free := b.given(alice, "")

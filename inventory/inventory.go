@@ -53,6 +53,9 @@ type Service struct {
 	Store  Store
 	People People // who Chown and SetQuota ask; nil where nobody calls them
 	Makers Makers // the arrays that make volumes; nil where there are none
+	// NoOthers leaves it to administrators to permit others something, as
+	// ENABLE_OTHER_PERMISSIONS = NO of oned.conf does.
+	NoOthers bool
 }
 
 // object is what oned's error texts would call a volume.
@@ -146,8 +149,8 @@ func (s *Service) Rename(ctx context.Context, who onevolume.Caller, id onevolume
 
 // Chmod sets permissions: bits holds 1, 0 or -1 (leave as it is) for each of
 // owner, group and others × use, manage, admin. Changing an admin bit needs
-// ADMIN, everything else MANAGE. Codes: NotFound, Forbidden, Internal (no such
-// bit, as oned).
+// ADMIN, everything else MANAGE, and with NoOthers a new bit for others an
+// administrator. Codes: NotFound, Forbidden, Internal (no such bit, as oned).
 func (s *Service) Chmod(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID, bits [9]int) error {
 	if _, err := s.read(ctx, id); err != nil {
 		return err
@@ -173,6 +176,10 @@ func (s *Service) Chmod(ctx context.Context, who onevolume.Caller, id onevolume.
 			if b < -1 || b > 1 {
 				return onevolume.Errorf(onevolume.Internal, "New permission values must be -1, 0 or 1")
 			}
+		}
+		if s.NoOthers && !who.IsAdmin() && p&^v.Permissions&0o007 != 0 {
+			return onevolume.Errorf(onevolume.Forbidden, "Management of 'other' permissions is disabled.").
+				WithHint("ask an administrator, or leave the last digit as it is (enable_other_permissions in onevolumed.conf)")
 		}
 		v.Permissions = p
 		return nil

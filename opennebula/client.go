@@ -28,6 +28,9 @@ type OneConfig struct {
 	// Umask is of users whose template has no UMASK, as DEFAULT_UMASK of
 	// oned.conf, which only administrators can ask for; DefaultUmask when empty.
 	Umask string
+	// NoOthers is ENABLE_OTHER_PERMISSIONS = NO there: what others might do
+	// is in the umask of all but administrators.
+	NoOthers bool
 }
 
 // String keeps the token out of logs.
@@ -39,9 +42,10 @@ func (c OneConfig) GoString() string { return c.String() }
 // Client asks oned with one session. It may be used by many at once. All its
 // errors are *onevolume.Error.
 type Client struct {
-	rpc   *wire.Client
-	token string
-	umask int
+	rpc    *wire.Client
+	token  string
+	umask  int
+	closed int // what users who are no administrators give others in no case
 }
 
 // NewClient checks the configuration; it makes no call.
@@ -57,12 +61,18 @@ func NewClient(c OneConfig) (*Client, error) {
 	if err != nil {
 		return nil, onevolume.Errorf(onevolume.Invalid, "oned: %w", err).WithHint("%s", findEndpoint)
 	}
-	return &Client{rpc: rpc, token: c.Token, umask: umask}, nil
+	client := &Client{rpc: rpc, token: c.Token, umask: umask}
+	if c.NoOthers {
+		client.closed = 0o007
+	}
+	return client, nil
 }
 
 // As is a client with another session. It shares the limit on calls at once.
 func (c *Client) As(session string) *Client {
-	return &Client{rpc: c.rpc, token: session, umask: c.umask}
+	as := *c
+	as.token = session
+	return &as
 }
 
 // Version is oned's, such as 7.4.0. oned tells it only to those it knows.

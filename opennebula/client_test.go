@@ -186,6 +186,15 @@ func TestUmask(t *testing.T) {
 			}
 		}
 	}
+	closed, err := opennebula.NewClient(opennebula.OneConfig{Endpoint: o.Endpoint, NoOthers: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for session, want := range map[string]int{"oneadmin:opennebula": 0o177, "u0:x": 7, "u5:x": 0o27} {
+		if who, err := closed.As(session).WhoAmI(t.Context()); err != nil || who.Umask != want {
+			t.Errorf("without others: %s has umask %o, %v; want %o", session, who.Umask, err, want)
+		}
+	}
 	for _, text := range []string{"8", "1777", "-1", "u=rwx"} {
 		if _, err := opennebula.NewClient(opennebula.OneConfig{Endpoint: o.Endpoint, Umask: text}); onevolume.CodeOf(err) != onevolume.Invalid {
 			t.Errorf("umask %q: %v", text, err)

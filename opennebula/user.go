@@ -122,6 +122,9 @@ func (c *Client) WhoAmI(ctx context.Context) (onevolume.Caller, error) {
 	if n, err := ParseUmask(strings.TrimSpace(user.Umask)); err == nil {
 		who.Umask = n
 	}
+	if who.UID != 0 && who.GID != 0 {
+		who.Umask |= c.closed
+	}
 	return who, nil
 }
 
