@@ -52,6 +52,7 @@ type Machine struct {
 // state is what it knows.
 type state struct {
 	out, errs strings.Builder // what the program writes that runs
+	ran, bare []string        // see Ran and Bare
 
 	Version string
 	Running bool
@@ -173,7 +174,7 @@ func (m *Machine) serve(c net.Conn) {
 	if err != nil {
 		return
 	}
-	run, args := programs[word()], make([]string, n)
+	name, args := word(), make([]string, n)
 	for i := range args {
 		args[i] = word()
 	}
@@ -181,7 +182,8 @@ func (m *Machine) serve(c net.Conn) {
 	m.change(func(s *state) {
 		s.out.Reset()
 		s.errs.Reset()
-		code := run(s, args)
+		code := programs[name](s, args)
+		s.note(name + " " + strings.Join(args, " "))
 		answer = fmt.Sprintf("%d\x00%s\x00%s\x00", code, s.out.String(), s.errs.String())
 	})
 	fmt.Fprint(c, answer)
@@ -332,4 +334,64 @@ func (m *Machine) State() string {
 		}
 	}
 	return b.String()
+}
+
+// Ran lists the programs that were run, with their arguments.
+func (m *Machine) Ran() (list []string) {
+	m.change(func(s *state) { list = slices.Clone(s.ran) })
+	return list
+}
+
+// Bare lists what was run that left a target with a unit and no account.
+func (m *Machine) Bare() (list []string) {
+	m.change(func(s *state) { list = slices.Clone(s.bare) })
+	return list
+}
+
+// note writes down what was run.
+func (s *state) note(line string) {
+	s.ran = append(s.ran, line)
+	for _, t := range s.Targets {
+		if len(t.LUNs) > 0 && !slices.ContainsFunc(s.Accounts, func(a account) bool { return a.TID == t.TID && !a.Outgoing }) {
+			s.bare = append(s.bare, line)
+		}
+	}
+}
+
+// Tool runs a program as somebody on the machine would, and asks for its exit
+// status.
+func (m *Machine) Tool(want int, program string, args ...string) {
+	m.t.Helper()
+	m.change(func(s *state) {
+		if code := programs[program](s, args); code != want {
+			m.t.Errorf("%s %q ended with %d", program, args, code)
+		}
+	})
+}
+
+// Accounts lists the users and secrets of a target, the newest first.
+func (m *Machine) Accounts(tid int) string {
+	var list []string
+	m.change(func(s *state) {
+		for _, a := range s.Accounts {
+			if a.TID == tid {
+				list = append(list, a.User+" "+a.Secret)
+			}
+		}
+	})
+	return strings.Join(list, ",")
+}
+
+// Remove takes a file away, and Has says whether it is there.
+func (m *Machine) Remove(name string) {
+	m.t.Helper()
+	if err := os.Remove(m.Dir + name); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// Has says whether a file is there.
+func (m *Machine) Has(name string) bool {
+	_, err := os.Stat(m.Dir + name)
+	return err == nil
 }
