@@ -41,6 +41,8 @@ type Hub struct {
 	Log   *zap.Logger
 	Every time.Duration // from one look to the next; a tenth of a second when zero
 
+	looking sync.Mutex // one look at a time
+
 	mu     sync.Mutex
 	ring   []onevolume.Change // the oldest first, without a gap
 	newest int                // the id of the last; -1 until the first look
@@ -103,8 +105,21 @@ func (h *Hub) loop(ctx context.Context) {
 	}
 }
 
+// Refresh reads what was committed before it was called, without waiting for
+// the next look.
+func (h *Hub) Refresh(ctx context.Context) error {
+	for {
+		more, err := h.look(ctx)
+		if !more || err != nil {
+			return err
+		}
+	}
+}
+
 // look reads what is new, and says whether there may be more.
 func (h *Hub) look(ctx context.Context) (more bool, err error) {
+	h.looking.Lock()
+	defer h.looking.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, readTime)
 	defer cancel()
 	h.mu.Lock()

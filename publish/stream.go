@@ -152,6 +152,9 @@ func (s *Streams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // more.
 func (s *Streams) serve(ctx context.Context, out *stream, peer string, who onevolume.Caller, want wish) {
 	place, err := s.Hub.Place(ctx)
+	if err == nil && !want.follow {
+		err = s.Hub.Refresh(ctx) // who does not wait for more gets all there is
+	}
 	if err != nil {
 		return
 	}

@@ -135,7 +135,6 @@ func (s *storm) serve() {
 	s.served++
 	srv := s.cloud.server(fmt.Sprintf("pid %d.", s.served))
 	srv.Engine.Limits, srv.Sweep = s.limits, s.sweep
-	s.server = srv
 	s.data.Unlock()
 	if old != nil {
 		s.counts.add("killed: server")
@@ -143,6 +142,9 @@ func (s *storm) serve() {
 		go old.halt()
 	}
 	srv.Start()
+	s.data.Lock()
+	s.server = srv
+	s.data.Unlock()
 }
 
 func (s *storm) serving() *server {
