@@ -119,6 +119,9 @@ func (s *Streams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		who, err = s.Authenticate(r.Context(), r.RemoteAddr, want.session)
 	}
+	if err == nil && !want.follow {
+		err = s.Hub.Refresh(r.Context()) // who does not wait for more gets all there is
+	}
 	if err == nil {
 		err = s.enter(who)
 	}
@@ -152,9 +155,6 @@ func (s *Streams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // more.
 func (s *Streams) serve(ctx context.Context, out *stream, peer string, who onevolume.Caller, want wish) {
 	place, err := s.Hub.Place(ctx)
-	if err == nil && !want.follow {
-		err = s.Hub.Refresh(ctx) // who does not wait for more gets all there is
-	}
 	if err != nil {
 		return
 	}
