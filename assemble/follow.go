@@ -20,7 +20,7 @@ import (
 // looked for when it is needed: the file may come later, and change.
 func newFollower(conf config.Config, db *store.Store, service shown, loops *daemon.Daemon, one *opennebula.Client, log *zap.Logger) *follower.Follower {
 	session := func() (string, error) { return opennebula.SystemEnvironment().Session("", "") }
-	return &follower.Follower{Cloud: followed{one, session}, Inventory: followedVolumes{db, service}, Operator: loops, Log: log,
+	return &follower.Follower{Cloud: followed{one, session}, Inventory: followedVolumes{db, service}, Operator: loops, Waker: loops, Log: log,
 		Every: conf.Operations.Follow, Again: conf.Operations.Sweep}
 }
 

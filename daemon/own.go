@@ -33,6 +33,18 @@ func (d *Daemon) Do(ctx context.Context, req onevolume.Request) error {
 	return err
 }
 
+// Stopped looks which volumes have paused their VMs (see workflow.Engine).
+func (d *Daemon) Stopped(ctx context.Context, host string, vms map[onevolume.VMID]onevolume.VM, vols []onevolume.Volume) (map[onevolume.VMID][]onevolume.VolumeID, error) {
+	e := d.Engine
+	return e.Stopped(ctx, host, vms, vols)
+}
+
+// Rouse lets such a VM go on (see workflow.Engine).
+func (d *Daemon) Rouse(ctx context.Context, vm onevolume.VM, vols []onevolume.Volume) error {
+	e := d.Engine
+	return e.Rouse(ctx, vm, vols)
+}
+
 // HasDisk looks whether a VM's domain has a volume (see workflow.Engine).
 func (d *Daemon) HasDisk(ctx context.Context, vm onevolume.VM, v onevolume.Volume) (bool, error) {
 	e := d.Engine

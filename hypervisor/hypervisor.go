@@ -79,6 +79,22 @@ type Forcer interface {
 	ForceUnplug(ctx context.Context, h command.Host, vm onevolume.VM, d Disk, wait time.Duration) error
 }
 
+// Waker is a Driver whose hypervisor pauses a domain when a disk of it fails,
+// instead of telling the guest.
+type Waker interface {
+	// Paused lists the domains that are paused, for whatever reason, in one
+	// command. Codes: Refused, Unreachable, Internal.
+	Paused(ctx context.Context, h command.Host) ([]Domain, error)
+
+	// Failing gives the domain, and the targets of the disks whose errors
+	// paused it: none unless that is why it is paused. Codes as for Domain.
+	Failing(ctx context.Context, h command.Host, vm onevolume.VM) (Domain, []string, error)
+
+	// Wake lets a paused domain go on. The caller has looked why it is paused.
+	// Codes: NotFound, Refused, Unreachable.
+	Wake(ctx context.Context, h command.Host, vm onevolume.VM) error
+}
+
 // Capabilities says what a workflow may ask of a driver.
 type Capabilities struct {
 	Serial bool // a disk carries a serial number that the guest can read
@@ -90,6 +106,8 @@ type Domain struct {
 	UUID    string
 	Running bool   // runs, or is paused while running
 	State   string // the hypervisor's own words
+	// Stopped says that the hypervisor paused it, since a disk failed.
+	Stopped bool
 	Disks   []Disk
 	// Slots are the next few places for a disk, in the order in which Plug
 	// tries them: from the end of the alphabet, because OpenNebula names

@@ -58,6 +58,7 @@ type Follower struct {
 	Cloud     Cloud
 	Inventory Inventory
 	Operator  Operator
+	Waker     Waker // nil where nobody looks for VMs that stand still
 	Log       *zap.Logger
 	Every     time.Duration // from one look at all VMs to the next; 0 for no work at all
 	Again     time.Duration // from a failure to the next try; doubles up to 32 times as long
@@ -79,6 +80,11 @@ type Follower struct {
 	whole map[onevolume.VolumeID]string
 	// failed are those about which something failed, or is refused.
 	failed map[onevolume.VolumeID]failure
+
+	// still are VMs that were resumed after they stood still, and waking the
+	// hosts that are looked at for such.
+	still  map[onevolume.VMID]standstill
+	waking map[string]bool
 
 	mute bool // oned is silent, and the log says so; the loop's own
 }
@@ -114,6 +120,7 @@ func (f *Follower) Start() {
 	f.mu.Lock()
 	f.hints, f.all, f.wake = map[onevolume.VMID]bool{}, false, make(chan struct{}, 1)
 	f.slots, f.busy = map[string]chan struct{}{}, map[onevolume.VolumeID]bool{}
+	f.still, f.waking = map[onevolume.VMID]standstill{}, map[string]bool{}
 	f.whole, f.failed = map[onevolume.VolumeID]string{}, map[onevolume.VolumeID]failure{}
 	f.mu.Unlock()
 	f.stop, f.done, f.ended = cancel, ctx.Done(), make(chan struct{})
@@ -245,6 +252,9 @@ func (f *Follower) look(ctx context.Context, vms ...onevolume.VMID) (moving []on
 	f.mute = false
 	for _, v := range volumes {
 		f.judge(ctx, v, stateOf(known, v.Attachment.VM), seen)
+	}
+	if len(vms) == 0 {
+		f.wakeAll(ctx, volumes, known, seen)
 	}
 	for _, id := range ids {
 		if vm := stateOf(known, id); vm.Stage == follow.UnderWay {

@@ -108,6 +108,8 @@ func (s *session) run(words []string) {
 		"domcontrol":    s.domcontrol,
 		"domstate":      s.domstate,
 		"dumpxml":       s.dumpxml,
+		"domblkerror":   s.domblkerror,
+		"resume":        s.resume,
 		"attach-device": s.attachDevice,
 		"detach-disk":   s.detachDisk,
 	}
@@ -150,6 +152,31 @@ func (s *session) domcontrol(d *Domain, args []string) {
 func (s *session) domstate(d *Domain, args []string) {
 	s.want(args, "--reason")
 	s.out.WriteString(d.State + "\n")
+}
+
+// domblkerror and resume speak as libvirt 9.0 does.
+func (s *session) domblkerror(d *Domain, args []string) {
+	s.want(args)
+	for _, k := range d.Disks {
+		if word := d.Failing[k.Target]; word != "" {
+			s.out.WriteString(k.Target + ": " + word + "\n")
+		}
+	}
+}
+
+func (s *session) resume(d *Domain, args []string) {
+	s.want(args)
+	if !strings.HasPrefix(d.State, "paused") {
+		s.fail("Failed to resume domain '"+d.UUID+"'", "internal error: domain '"+d.Name+"' not paused")
+		return
+	}
+	d.State = "running (unpaused)"
+	if d.Recovers {
+		d.Failing = nil
+	}
+	if len(d.Failing) > 0 {
+		d.State = "paused (I/O error)"
+	}
 }
 
 func (s *session) dumpxml(d *Domain, args []string) {
@@ -257,7 +284,7 @@ func (m *Memory) allDisks(paths []string) command.Result {
 
 // allDomains answers the script that lists all domains.
 func (m *Memory) allDomains(args []string) command.Result {
-	if len(args) != 2 || args[0] == "" || args[1] != "self" {
+	if len(args) != 3 || args[0] == "" || args[1] != "self" || args[2] != "--all" && args[2] != "--state-paused" {
 		m.t.Errorf("the domains are not asked for as expected: %q", args)
 	}
 	if m.down != "" {
@@ -265,6 +292,9 @@ func (m *Memory) allDomains(args []string) command.Result {
 	}
 	var b strings.Builder
 	for _, d := range m.domains {
+		if args[2] == "--state-paused" && !strings.HasPrefix(d.State, "paused") {
+			continue
+		}
 		d.seen()
 		fmt.Fprintf(&b, "%s\n%s\n", d.State, m.render(d))
 	}

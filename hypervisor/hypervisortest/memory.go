@@ -39,6 +39,11 @@ type Domain struct {
 	// one, number 0.
 	Controllers []int
 	Disks       []Disk
+	// Failing are the disks, by target, whose errors paused it, with libvirt's
+	// words: the state is "paused (I/O error)" then. When it is resumed it
+	// stops again, unless it Recovers.
+	Failing  map[string]string
+	Recovers bool
 
 	xen bool
 }

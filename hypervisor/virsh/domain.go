@@ -74,6 +74,7 @@ func parseLook(out []byte) (live, error) {
 	words := strings.FieldsFunc(string(out[:start]), func(r rune) bool { return r == '\n' })
 	if n := len(words); n > 0 {
 		l.State = words[n-1]
+		l.Stopped = strings.TrimSpace(l.State) == stopped
 		if n > 1 {
 			l.control = words[n-2]
 		}

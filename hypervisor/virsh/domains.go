@@ -12,12 +12,12 @@ import (
 )
 
 // domainsScript prints the state and the XML of every domain. $1 is the URI,
-// $2 says who asks libvirt. Two virsh processes do for all domains: a process
+// $2 says who asks libvirt, $3 of which domains virsh list shall tell. Two virsh processes do for all domains: a process
 // costs more than what it asks, and UUIDs need no quotes in virsh's own
 // language. A domain that goes meanwhile costs a line on standard error.
 const domainsScript = `
 [ "$2" = root ] || SUDO=
-all=$($SUDO virsh -c "$1" -q list --all --uuid </dev/null) || exit
+all=$($SUDO virsh -c "$1" -q list "$3" --uuid </dev/null) || exit
 chain=
 for uuid in $all; do
 	chain="$chain domstate $uuid --reason; dumpxml $uuid;"
@@ -28,12 +28,17 @@ echo end
 
 // Domains asks for all domains, in one script.
 func (v *Driver) Domains(ctx context.Context, h command.Host) ([]hypervisor.Domain, error) {
+	return v.domains(ctx, h, "--all")
+}
+
+// domains asks for those of which virsh list tells under an option.
+func (v *Driver) domains(ctx context.Context, h command.Host, which string) ([]hypervisor.Domain, error) {
 	who := "self"
 	if v.o.Sudo {
 		who = "root"
 	}
 	c := command.Cmd{
-		Name: "all domains", Script: domainsScript, Args: []string{v.o.URI, who},
+		Name: "all domains", Script: domainsScript, Args: []string{v.o.URI, who, which},
 		Timeout: v.o.Timeout, ReadOnly: true,
 	}
 	const doing = "listing the domains"

@@ -116,3 +116,53 @@ func TestCommands(t *testing.T) {
 		}
 	})
 }
+
+// A domain that its disk has paused is told from one that somebody paused, and
+// is resumed by UUID.
+func TestWake(t *testing.T) {
+	m, h := memory(t)
+	v, vm := virsh.New(virsh.Options{}), onevolume.VM{ID: 17, DeployID: uuid}
+	state := func(state string, failing map[string]string, recovers bool) {
+		m.Edit("one-17", func(d *hypervisortest.Domain) { d.State, d.Failing, d.Recovers = state, failing, recovers })
+	}
+	both := map[string]string{"sda": "no space", "sdiv": "unspecified error"}
+	for _, test := range []struct {
+		state   string
+		paused  int
+		failing []string
+	}{
+		{"running (booted)", 0, nil},
+		{"paused (user)", 1, nil},
+		{"paused (I/O error)", 1, []string{"sda"}},
+	} {
+		state(test.state, both, false)
+		list, err := v.Paused(t.Context(), h)
+		if err != nil || len(list) != test.paused {
+			t.Errorf("%s: paused are %+v, %v", test.state, list, err)
+		}
+		m.Edit("one-17", func(d *hypervisortest.Domain) {
+			d.Disks = nil
+			d.Disks = append(d.Disks, hypervisortest.Disk{Disk: hypervisor.Disk{Source: "/var/a", Target: "sda", Bus: "scsi"}})
+		})
+		dom, failing, err := v.Failing(t.Context(), h, vm)
+		if err != nil || !slices.Equal(failing, test.failing) || dom.Stopped != (test.failing != nil) {
+			t.Errorf("%s: %v failed, %+v, %v", test.state, failing, dom, err)
+		}
+	}
+	h.Net().Forget()
+	if err := v.Wake(t.Context(), h, vm); onevolume.CodeOf(err) != onevolume.Refused || onevolume.HintOf(err) == "" {
+		t.Errorf("one that stops again: %v (%s)", err, onevolume.HintOf(err))
+	}
+	want := "virsh -c qemu:///system -q 'resume " + uuid + "; domcontrol " + uuid + "; domstate " + uuid + " --reason; dumpxml " + uuid + "'"
+	if got := h.Net().Lines("host01"); len(got) != 2 || got[1] != want {
+		t.Errorf("ran\n%s", strings.Join(got, "\n"))
+	}
+	state("paused (I/O error)", both, true)
+	if err := v.Wake(t.Context(), h, vm); err != nil {
+		t.Error(err)
+	}
+	m.RemoveDomain("one-17")
+	if err := v.Wake(t.Context(), h, vm); onevolume.CodeOf(err) != onevolume.NotFound {
+		t.Errorf("one that is gone: %v", err)
+	}
+}
