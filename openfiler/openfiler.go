@@ -1,10 +1,14 @@
 // Package openfiler reads what an Openfiler exports over iSCSI (its own XML
 // files and the state of its target, IET) over SSH, and brings the inventory
 // of volumes to it. It changes nothing on the array.
+//
+// Volumes that onevolume has made there (package array/openfiler) are none of
+// its business: who made them looks after them.
 package openfiler
 
 import (
 	"path"
+	"regexp"
 	"strings"
 
 	"onevolume"
@@ -63,6 +67,17 @@ func (u Unit) place() place { return place{u.Target, u.LUN} }
 // volume's name begins with of.snapshot., which the web pages keep for them.
 func (u Unit) snapshot() bool {
 	return strings.HasPrefix(path.Base(u.Path), "of.snapshot.")
+}
+
+// madeName is what onevolume calls what it makes: array.ID.Name.
+var madeName = regexp.MustCompile(`^ov-[0-9a-f]{32}$`)
+
+// made says whether the unit is a volume that onevolume made: the target ends
+// in the volume's name, and the device is called so too. It may have no row in
+// the inventory any more, when that was read after the array.
+func (u Unit) made() bool {
+	name := u.Target[strings.LastIndexByte(u.Target, ':')+1:]
+	return madeName.MatchString(name) && path.Base(u.Path) == name
 }
 
 // State is what an Openfiler exports, at one moment.

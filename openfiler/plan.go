@@ -18,14 +18,16 @@ type step struct {
 }
 
 // plan compares what the array says with the inventory, all volumes of it. It
-// never takes a volume out, and of a volume that is in use it only reports.
+// never takes a volume out, and of a volume that is in use it only reports. Of
+// volumes that were made on an array it says nothing: they are exported while
+// a host has them, with credentials of their own.
 func (a Array) plan(s State, volumes []onevolume.Volume) ([]step, error) {
 	p := planner{Array: a, State: s, known: map[place]onevolume.Volume{}, working: map[string]bool{}, paths: map[string]int{}}
 	ours := 0
 	for _, v := range volumes {
 		at := place{string(v.Target.IQN), int(v.Target.LUN)}
 		p.known[at] = v
-		if v.Array == a.Name {
+		if a.watches(v) {
 			ours++
 		}
 		if !v.State.Free() {
@@ -42,19 +44,24 @@ func (a Array) plan(s State, volumes []onevolume.Volume) ([]step, error) {
 	there := map[place]bool{}
 	for _, u := range s.Units {
 		there[u.place()] = true
-		if v, ok := p.known[u.place()]; ok {
+		switch v, ok := p.known[u.place()]; {
+		case u.made() || v.ArrayID != "":
+		case ok:
 			p.compare(u, v)
-		} else {
+		default:
 			p.consider(u)
 		}
 	}
 	for _, v := range volumes {
-		if at := (place{string(v.Target.IQN), int(v.Target.LUN)}); v.Array == a.Name && !there[at] {
+		if at := (place{string(v.Target.IQN), int(v.Target.LUN)}); a.watches(v) && !there[at] {
 			p.vanished(v)
 		}
 	}
 	return p.steps, nil
 }
+
+// watches says whether the volume was registered for this array.
+func (a Array) watches(v onevolume.Volume) bool { return v.Array == a.Name && v.ArrayID == "" }
 
 type planner struct {
 	Array

@@ -60,7 +60,7 @@ func (s *Syncer) Sync(ctx context.Context) (onevolume.Synced, error) {
 	}
 	done.Units = len(state.Units)
 	for _, v := range volumes {
-		if v.Array == s.Array.Name {
+		if s.Array.watches(v) {
 			done.Volumes++
 		}
 	}

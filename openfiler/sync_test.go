@@ -226,3 +226,40 @@ func TestNoAnswer(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// What onevolume made on the array is neither registered, nor changed, nor
+// missed, however the array and the inventory look at one moment.
+func TestMadeByUs(t *testing.T) {
+	w := registered(t)
+	const name = "ov-0123456789abcdef0123456789abcdef"
+	w.made(2, "disk10")
+	w.array.Edit(settings, "Zp90aa-QwEr-tY5u\" ScsiSN=\"Zp90aa-QwEr-tY5u", "another\" ScsiSN=\"another")
+	w.want() // exported, with another serial number
+	w.array.Unmap(openfilertest.Disk10Line, strings.ReplaceAll(openfilertest.Disk10Lun, "Zp90aa-QwEr-tY5u", "another"))
+	w.want() // in no VM, so not exported
+	if v := w.volume(2); v.State != onevolume.Available || v.Identity.Serial != "Zp90aa-QwEr-tY5u" {
+		t.Errorf("volume 2 is %+v", v)
+	}
+	for _, c := range []struct{ target, device string }{{name, name}, {name, "disk1"}, {"disk1", name}} {
+		before := w.array.Read(volume)
+		w.array.Write(volume, before+"tid:9 name:iqn.2026-11.org.example:"+c.target+"\n\tlun:0 state:0 iotype:blockio iomode:wt path:/dev/vg0/"+c.device+"\n")
+		switch made := c.target == c.device; {
+		case made:
+			w.want() // it is not in the inventory any more
+		default:
+			w.want(`reported -1 "" iqn.2026-11.org.example:` + c.target + ` 0: not registered: it was exported by hand…`)
+		}
+		w.array.Write(volume, before)
+	}
+}
+
+// An array on which all is ours is not one that has lost all.
+func TestAllMadeByUs(t *testing.T) {
+	w := registered(t)
+	for id := range onevolume.VolumeID(3) {
+		w.made(id, fmt.Sprint("lv", id))
+	}
+	w.array.Write(settings, "<iet><targets/></iet>")
+	w.array.Write(volume, "")
+	w.want()
+}

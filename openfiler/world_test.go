@@ -118,3 +118,11 @@ func (w *world) recover(id onevolume.VolumeID, state onevolume.State) {
 		w.Fatal(err)
 	}
 }
+
+// made has the volume be one that was made on the array.
+func (w *world) made(id onevolume.VolumeID, what string) {
+	w.Helper()
+	if err := w.db.Update(w.Context(), id, func(v *onevolume.Volume) error { v.ArrayID = what; return nil }); err != nil {
+		w.Fatal(err)
+	}
+}

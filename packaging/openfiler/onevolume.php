@@ -541,11 +541,27 @@ function ov_inventory($conf)
         $chap = ov_kids($v, 'CHAP');
         $volumes[ov_text($v, 'IQN') . ' ' . ov_text($v, 'LUN')] = array(
             'id' => intval(ov_text($v, 'ID')), 'name' => ov_text($v, 'NAME'), 'iqn' => ov_text($v, 'IQN'), 'array' => ov_text($v, 'ARRAY'),
-            'state' => ov_text($v, 'STATUS'), 'vm' => ov_text($v, 'VM_ID'), 'size' => ov_text($v, 'SIZE_BYTES'),
+            'made' => ov_text($v, 'ARRAY_ID') !== '', 'state' => ov_text($v, 'STATUS'), 'vm' => ov_text($v, 'VM_ID'), 'size' => ov_text($v, 'SIZE_BYTES'),
             'portals' => ov_text($v, 'PORTALS'), 'serial' => ov_text($v, 'UNIT_SERIAL'),
             'user' => $chap ? ov_text($chap[0], 'USER') : '', 'user_in' => $chap ? ov_text($chap[0], 'USER_IN') : '');
     }
     return $volumes;
+}
+
+/* ov_watched says whether the volume was registered for this machine. One that
+ * onevolume made here is exported while a host has it, with credentials of its
+ * own: onevolume looks after it by itself. */
+function ov_watched($conf, $volume)
+{
+    return $volume['array'] === $conf['array'] && !$volume['made'];
+}
+
+/* ov_made says whether what is exported was made by onevolume: the target ends
+ * in the volume's name, and the device is called so too. */
+function ov_made($iqn, $path)
+{
+    $name = (string) substr(strrchr(':' . $iqn, ':'), 1);
+    return preg_match('/^ov-[0-9a-f]{32}$/D', $name) && basename($path) === $name;
 }
 
 function ov_free($volume)
@@ -561,7 +577,7 @@ function ov_run($conf, &$lines)
     $ours = 0;
     $working = array(); /* targets with a volume in use: sessions there are no surprise */
     foreach ($volumes as $v) {
-        $ours += $v['array'] === $conf['array'] ? 1 : 0;
+        $ours += ov_watched($conf, $v) ? 1 : 0;
         if (!ov_free($v)) {
             $working[$v['iqn']] = true;
         }
@@ -571,6 +587,9 @@ function ov_run($conf, &$lines)
     }
     $reports = 0;
     foreach ($state['units'] as $at => $u) {
+        if (ov_made($u['iqn'], $u['path']) || isset($volumes[$at]) && $volumes[$at]['made']) {
+            continue;
+        }
         $who = isset($state['who'][$u['iqn']]) && !isset($working[$u['iqn']]) ? $state['who'][$u['iqn']] : '';
         try {
             $line = isset($volumes[$at]) ? ov_compare($conf, $u, $volumes[$at], $who) : ov_consider($conf, $u, $who);
@@ -580,12 +599,12 @@ function ov_run($conf, &$lines)
         ov_say($lines, $reports, $line, $at);
     }
     foreach ($state['hand'] as $at => $u) {
-        if (!isset($volumes[$at]) && fnmatch(strtolower($conf['targets']), substr($at, 0, strpos($at, ' ')))) {
+        if (!isset($volumes[$at]) && !ov_made(substr($at, 0, strpos($at, ' ')), $u['path']) && fnmatch(strtolower($conf['targets']), substr($at, 0, strpos($at, ' ')))) {
             ov_say($lines, $reports, '! exported by hand and in no configuration; map it in the web pages', $at);
         }
     }
     foreach ($volumes as $at => $v) {
-        if ($v['array'] === $conf['array'] && !isset($state['units'][$at]) && !isset($state['hand'][$at])) {
+        if (ov_watched($conf, $v) && !isset($state['units'][$at]) && !isset($state['hand'][$at])) {
             try {
                 $line = ov_vanished($conf, $v);
             } catch (OvRefusal $e) {

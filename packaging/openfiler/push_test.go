@@ -1,6 +1,7 @@
 package openfiler_test
 
 import (
+	"database/sql"
 	"fmt"
 	"io"
 	"net"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	_ "modernc.org/sqlite"
 
 	"onevolume"
 	"onevolume/openfiler/openfilertest"
@@ -297,5 +300,35 @@ func TestPushLog(t *testing.T) {
 	last, err := os.ReadFile(w.conf + ".last")
 	if err != nil || strings.Count(string(last), "registered as volume") != 3 {
 		t.Errorf("the last run is %q, %v", last, err)
+	}
+}
+
+// What onevolume made on the machine is neither registered nor missed.
+func TestPushLeavesAloneWhatWeMade(t *testing.T) {
+	w := registered(t)
+	const name = "ov-0123456789abcdef0123456789abcdef"
+	w.made(2)
+	w.array.Edit(settings, "ScsiSN=\"Zp90aa-QwEr-tY5u\"", "ScsiSN=\"another\"")
+	w.array.Write(disk10, "1073741824\n")
+	w.want(0)
+	w.array.Unmap(openfilertest.Disk10Line, strings.Replace(openfilertest.Disk10Lun, "ScsiSN=\"Zp90aa-QwEr-tY5u\"", "ScsiSN=\"another\"", 1))
+	w.want(0) // in no VM, so not exported
+	if v := w.volume(2); v.State != onevolume.Available || v.Size != 5497558138880 {
+		t.Errorf("volume 2 is %+v", v)
+	}
+	w.array.Write(exported, w.array.Read(exported)+"tid:9 name:"+prefix+"x:"+name+"\n\tlun:0 state:0 iotype:blockio iomode:wt path:/dev/vg0/"+name+"\n")
+	w.want(0) // it is not in the inventory any more
+}
+
+// made has the volume be one that was made on an array.
+func (w *world) made(id onevolume.VolumeID) {
+	w.Helper()
+	db, err := sql.Open("sqlite", w.db)
+	if err != nil {
+		w.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(w.Context(), "UPDATE one_volume SET array_id = 'x', version = version + 1 WHERE oid = ?", int(id)); err != nil {
+		w.Fatal(err)
 	}
 }

@@ -46,6 +46,7 @@ type world struct {
 	url    string
 	conf   string
 	php    string
+	db     string // the daemon's database
 }
 
 func newWorld(t *testing.T) *world {
@@ -62,7 +63,8 @@ func newWorld(t *testing.T) *world {
 	go func() { ended <- onetest.New(small).Serve(ctx, l) }()
 	c := config.Default()
 	c.Listen, c.OneXMLRPC = config.At("127.0.0.1:0"), "http://"+l.Addr().String()+"/RPC2"
-	c.Database, c.KeyFile = "sqlite:"+filepath.Join(t.TempDir(), "db"), filepath.Join(t.TempDir(), "key")
+	w.db = filepath.Join(t.TempDir(), "db")
+	c.Database, c.KeyFile = "sqlite:"+w.db, filepath.Join(t.TempDir(), "key")
 	c.Log.File = filepath.Join(t.TempDir(), "log")
 	c.Operations.Checkup = 0
 	d, err := assemble.OpenDaemon(t.Context(), c)
