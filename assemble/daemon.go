@@ -87,7 +87,7 @@ func (d *Daemon) connect(ctx context.Context) error {
 		Sweep: d.conf.Operations.Sweep, GiveUp: d.conf.Operations.GiveUp,
 	}
 	d.follower = newFollower(d.conf, d.store, service, d.loops, one, d.log)
-	d.hears = newSubscriber(d.conf, d.follower, d.log)
+	d.hears = newSubscriber(d.conf, d.follower, d.loops, d.log)
 	d.checkups = &daemon.Checkups{
 		Doctor: resident(d.conf, d.loops.Engine, d.store), Audit: d.store.Audit, Log: d.log, Name: d.loops.Name,
 		Every: d.conf.Operations.Checkup, First: firstCheckup(d.conf.Operations.Checkup),
@@ -100,7 +100,7 @@ func (d *Daemon) connect(ctx context.Context) error {
 	}
 	auth := opennebula.NewAuthenticator(one, d.conf.AuthCache)
 	w := &wire.Server{Known: auth.Recall}
-	api := xmlrpc.Server{Auth: auth, Inventory: service, Operator: d.loops, Health: d.checkups, Arrays: d.arrays, Spaces: d.spaces, Access: d.access, Unaudited: d.logUnaudited}
+	api := xmlrpc.Server{Auth: auth, Inventory: service, Operator: d.loops, Moves: d.loops, Health: d.checkups, Arrays: d.arrays, Spaces: d.spaces, Access: d.access, Unaudited: d.logUnaudited}
 	api.Register(w)
 	if d.conf.PassThrough {
 		w.Reserved = "one.volume"

@@ -20,8 +20,11 @@ import (
 // looked for when it is needed: the file may come later, and change.
 func newFollower(conf config.Config, db *store.Store, service shown, loops *daemon.Daemon, one *opennebula.Client, log *zap.Logger) *follower.Follower {
 	session := func() (string, error) { return opennebula.SystemEnvironment().Session("", "") }
-	return &follower.Follower{Cloud: followed{one, session}, Inventory: followedVolumes{db, service}, Operator: loops, Waker: loops, Log: log,
+	cloud := followed{one, session}
+	f := &follower.Follower{Cloud: cloud, Inventory: followedVolumes{db, service}, Operator: loops, Waker: loops, Log: log,
 		Every: conf.Operations.Follow, Again: conf.Operations.Sweep}
+	loops.Settled, loops.Follow = cloud.settled, f.Hear
+	return f
 }
 
 // followed is oned as the follower asks it.
@@ -56,6 +59,17 @@ func (c followed) VMs(ctx context.Context, ids []onevolume.VMID) (map[onevolume.
 	return vms, nil
 }
 
+// settled says whether a VM is on no way to another state. One that nobody
+// knows any more is on none.
+func (c followed) settled(ctx context.Context, id onevolume.VMID) (bool, error) {
+	vms, err := c.VMs(ctx, []onevolume.VMID{id})
+	if err != nil {
+		return false, err
+	}
+	vm, known := vms[id]
+	return !known || vm.Stage != follow.UnderWay, nil
+}
+
 func (c followed) Seen(ctx context.Context) (map[string]bool, error) {
 	one, err := c.as()
 	if err != nil {
@@ -82,8 +96,9 @@ func (v followedVolumes) Delete(ctx context.Context, id onevolume.VolumeID) erro
 	return v.service.Delete(ctx, administrator(), id)
 }
 
-// newSubscriber listens to oned's events for the follower; nil for none.
-func newSubscriber(conf config.Config, f *follower.Follower, log *zap.Logger) *events.Subscriber {
+// newSubscriber listens to oned's events for the follower, and for what waits
+// for its VM; nil for none.
+func newSubscriber(conf config.Config, f *follower.Follower, loops *daemon.Daemon, log *zap.Logger) *events.Subscriber {
 	if conf.Events == "" || conf.Operations.Follow <= 0 {
 		return nil
 	}
@@ -92,6 +107,7 @@ func newSubscriber(conf config.Config, f *follower.Follower, log *zap.Logger) *e
 		Hear: func(e events.Event) {
 			if e.Object == events.VM {
 				f.Hear(onevolume.VMID(e.ID))
+				loops.Hear(onevolume.VMID(e.ID))
 				return
 			}
 			f.LookAtAll() // a host was lost, or is back

@@ -10,6 +10,7 @@ import (
 
 	"onevolume"
 	"onevolume/config"
+	"onevolume/daemon"
 	"onevolume/daemon/follower"
 	"onevolume/follow"
 	"onevolume/opennebula"
@@ -88,7 +89,7 @@ func TestFollower(t *testing.T) {
 
 	conf := config.Default()
 	conf.Events = one.StartEvents(t)
-	s := newSubscriber(conf, f, zap.NewNop())
+	s := newSubscriber(conf, f, &daemon.Daemon{}, zap.NewNop())
 	up, look := make(chan struct{}, 1), s.Up
 	s.Up = func() {
 		look()

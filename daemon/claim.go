@@ -85,6 +85,7 @@ func (d *Daemon) tryClaim(op int) bool {
 // unclaim forgets the operation, or keeps the time of the first try when it
 // is to be tried again.
 func (d *Daemon) unclaim(op int, since time.Time) {
+	d.moves.end(op)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if since.IsZero() {

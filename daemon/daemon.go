@@ -22,6 +22,8 @@ import (
 // callers may.
 type Store interface {
 	Volume(ctx context.Context, id onevolume.VolumeID) (onevolume.Volume, error)
+	// InVM lists the volumes that are in a VM on record.
+	InVM(ctx context.Context, vm onevolume.VMID) ([]onevolume.Volume, error)
 	Operation(ctx context.Context, id int) (onevolume.Operation, error)
 	Journal(ctx context.Context, id int) ([]onevolume.Entry, error)
 	// Running lists the running operations.
@@ -62,6 +64,12 @@ type Daemon struct {
 	// lease need not be waited for.
 	Orphan func(owner string) bool
 
+	// Settled asks oned whether a VM is at rest, on no way from one host to
+	// another. Nil says that nobody can be asked.
+	Settled func(ctx context.Context, vm onevolume.VMID) (bool, error)
+	// Follow has a VM looked at by whoever follows VMs. It may be nil.
+	Follow func(vm onevolume.VMID)
+
 	Sweep  time.Duration // how often to look for operations without an owner
 	GiveUp time.Duration // how long to try to end one before parking it
 
@@ -73,6 +81,7 @@ type Daemon struct {
 	resuming map[int]time.Time // since when operations have been tried in vain; zero while they are worked on
 	closed   bool
 	watch    watch // the sweep's alone
+	moves    moves
 }
 
 // Start begins the sweep. Operations of an owner that is surely dead are
@@ -157,7 +166,7 @@ func (d *Daemon) enter() bool {
 
 func (d *Daemon) engine(who onevolume.Caller) *workflow.Engine {
 	e := d.Engine
-	e.Ledger = d.Ledger(who)
+	e.Ledger, e.Wait = d.Ledger(who), d.await
 	return &e
 }
 

@@ -13,20 +13,25 @@ var itself = onevolume.Caller{Owner: onevolume.Owner{User: "oneadmin", Group: "o
 // Do runs an operation that the daemon wants itself, to its end. The context
 // does not end it. When it could not be ended yet, the sweep goes on with it.
 func (d *Daemon) Do(ctx context.Context, req onevolume.Request) error {
+	return d.perform(ctx, itself, req, "operation begins, since something happened to the VM")
+}
+
+// perform runs an operation to its end, whoever asked for it.
+func (d *Daemon) perform(ctx context.Context, who onevolume.Caller, req onevolume.Request, why string) error {
 	ctx = context.WithoutCancel(ctx)
 	req.Owner = fmt.Sprintf("%s request %d", d.Name, d.requests.Add(1))
 	if !d.enter() {
 		return errStopping()
 	}
 	defer d.jobs.Done()
-	job, err := d.engine(itself).Begin(ctx, req)
+	job, err := d.engine(who).Begin(ctx, req)
 	if err != nil {
 		return err
 	}
 	op := job.Operation()
 	d.claim(op.ID)
 	log := d.about(op)
-	log.Info("operation begins, since something happened to the VM")
+	log.Info(why)
 	_, err = job.Run(ctx)
 	logEnd(log, err)
 	d.unclaim(op.ID, d.outcome(ctx, op, err, d.Now(), log))

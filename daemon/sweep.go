@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"go.uber.org/zap"
@@ -42,7 +43,16 @@ func (d *Daemon) sweep() {
 				slots[o.VM.Host] = slot
 			}
 			since := d.claim(o.ID)
+			if o.Kind == onevolume.Migrate {
+				slot = nil // it waits for its VM, and keeps nobody waiting meanwhile
+			}
 			d.jobs.Go(func() {
+				if slot == nil {
+					since = d.takeOver(o, since)
+					d.unclaim(o.ID, since)
+					d.follow(o.VM.ID)
+					return
+				}
 				select {
 				case slot <- struct{}{}:
 					defer func() { <-slot }()
@@ -134,13 +144,16 @@ func (d *Daemon) outcome(ctx context.Context, op onevolume.Operation, err error,
 	if err == nil {
 		return time.Time{}
 	}
+	if waited := d.moves.lastWait(op.ID); waited.After(since) {
+		since = waited // for its VM, which may take as long as it likes
+	}
 	now, readErr := d.Store.Operation(ctx, op.ID)
 	switch {
 	case readErr != nil:
 		return since
 	case now.Status != onevolume.Running || now.Generation != op.Generation:
 		return time.Time{}
-	case workflow.Waits(err):
+	case workflow.Waits(err), errors.Is(err, errLeaves):
 		return d.Now()
 	case d.Now().Sub(since) > d.GiveUp && d.park(ctx, op, err, log):
 		return time.Time{}

@@ -49,27 +49,38 @@ func (r *run) domainEnded(ctx context.Context, f *facts) (err error) {
 }
 
 // HasDisk says whether the VM's domain, on the host that vm names, has the
-// volume as a disk. It only looks, and takes no lock. A domain that is not
-// there has none.
+// volume as a disk, and runs. It only looks, and takes no lock. A domain that
+// is not there has none.
 func (e *Engine) HasDisk(ctx context.Context, vm onevolume.VM, vol onevolume.Volume) (bool, error) {
+	has, runs, err := e.look(ctx, vm, vol)
+	return has && runs, err
+}
+
+// Holds says likewise whether the domain has it, whether it runs or not.
+func (e *Engine) Holds(ctx context.Context, vm onevolume.VM, vol onevolume.Volume) (bool, error) {
+	has, _, err := e.look(ctx, vm, vol)
+	return has, err
+}
+
+func (e *Engine) look(ctx context.Context, vm onevolume.VM, vol onevolume.Volume) (has, runs bool, err error) {
 	driver, err := e.Driver(vm)
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
 	r := e.newRun(driver)
 	defer r.close()
 	r.op.VM, r.vol, r.unlocked = vm, vol, true
 	h, err := r.on(ctx, vm.Host)
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
 	dom, err := driver.Domain(ctx, h, vm)
 	if onevolume.CodeOf(err) == onevolume.NotFound {
-		return false, nil
+		return false, false, nil
 	}
 	if err != nil {
-		return false, hostError(err)
+		return false, false, hostError(err)
 	}
-	_, there := dom.Find(onevolume.Serial(vol.ID), vol.Attachment.Source)
-	return there && dom.Running, nil
+	_, has = dom.Find(onevolume.Serial(vol.ID), vol.Attachment.Source)
+	return has, dom.Running, nil
 }

@@ -325,6 +325,15 @@ func TestEveryChangeIsAudited(t *testing.T) {
 		{"bad session", "who:knows", func(s *scene) (string, []string) { return "one.volume.delete", []string{num(int(s.free))} },
 			func(*scene) deeds { return nil }},
 	}
+	for _, name := range []string{"premigrate", "postmigrate", "failmigrate", "prerestore", "predeploy"} {
+		cases = append(cases, cases[0])
+		c := &cases[len(cases)-1]
+		c.name, c.session = name+" forbidden", asAlice
+		c.call = func(*scene) (string, []string) { return "one.volume." + name, []string{num(17), str("node5")} }
+		c.want = func(*scene) deeds {
+			return deeds{{name, `host "node5"`, "User [5] : Not authorized to perform ADMIN VOLUME.", none, 17, false}}
+		}
+	}
 	t.Run("case", func(t *testing.T) {
 		for _, c := range cases {
 			t.Run(c.name, func(t *testing.T) {

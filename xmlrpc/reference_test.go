@@ -49,6 +49,16 @@ const reserveRequest = "<REQUEST><KIND>attach</KIND><VM><ID>17</ID><NAME>web</NA
 
 const emptyNote = "<NOTE><STATUS></STATUS><HOST></HOST><DEVICE></DEVICE><SOURCE></SOURCE><SERIAL></SERIAL><UNIT_SERIAL></UNIT_SERIAL><WWID></WWID></NOTE>"
 
+// What OpenNebula's scripts say of a VM that moves.
+var (
+	moving     = []param{{"vm", "its id"}, {"host", "the host that it goes to, by oned's name; what was said before to one.volume.postmigrate and one.volume.failmigrate"}}
+	cannotMove = []failure{{"ACTION", "a volume is in another state or held, it is another logical unit there, or would have another name"},
+		{"INTERNAL", "a host or the target does not answer, or not all are ready within 90 seconds"}, {"NO_EXISTS", "oned has no such VM"}}
+	goesOn = []failure{{"INTERNAL", "not all have settled within 30 seconds, which goes on"}, {"ACTION", "a volume is in ERROR"}}
+)
+
+const moved = "the number of volumes "
+
 // references are in the order of docs/api.md, and of the examples.
 var references = []reference{
 	{"one.volume.allocate", []param{{"template", "NAME, IQN, PORTALS and SIZE (exact; MB unless it has a unit); LUN, ARRAY, UNIT_SERIAL, WWID, CHAP_USER, CHAP_SECRET, CHAP_USER_IN, CHAP_SECRET_IN; what else is there is kept as it is. Without IQN and PORTALS, with ARRAY and SIZE (at least), and perhaps SNAPSHOT, the volume is made"}},
@@ -90,6 +100,11 @@ var references = []reference{
 	{"one.volume.revoke", []param{op, gen, {"initiator", "the host's iSCSI name; empty for everybody's right"}}, admins, anOperation,
 		[]failure{stale, {"ACTION", "a host is logged in, or the array refuses"}, {"NO_EXISTS", "no such array is configured"}, {"INTERNAL", "the array does not answer"}},
 		asRoot, []any{1, 1, ""}},
+	{"one.volume.premigrate", moving, admins, moved + "that are proven to be on the host, under the names that the VM knows them by, and wait for it there; 0 is nothing to do. It may be repeated: a second call waits for what the first began. With an error nothing of it is left on that host, and the VM must not move", cannotMove, asRoot, []any{17, "node5"}},
+	{"one.volume.postmigrate", moving, admins, moved + "that have settled. The caller is not believed: where the VM's domain is, its hosts are asked", goesOn, asRoot, []any{17, "node5"}},
+	{"one.volume.failmigrate", moving, admins, moved + "that have settled, as of one.volume.postmigrate", goesOn, asRoot, []any{17, "node5"}},
+	{"one.volume.prerestore", moving, admins, moved + "that the saved VM can be restored with on the host, which may be the one where it was saved; otherwise as one.volume.premigrate", cannotMove, asRoot, []any{17, "node4"}},
+	{"one.volume.predeploy", moving, admins, moved + "that another host was logged out of; their disks are plugged when the VM runs", []failure{{"ACTION", "a domain on another host has a volume: the VM must not be started"}, {"NO_EXISTS", "oned has no such VM"}}, asRoot, []any{17, "node4"}},
 	{"one.volumepool.infoextended", pooling, "everybody: one's own volumes and those that one may USE",
 		"`VOLUME_POOL`, each volume with its `NEWEST_OPERATION`", []failure{{"RPC_API", "no such filter, state or search"}}, asAlice, []any{-2, -1, -1, -1, "VM_ID=17"}},
 	{"one.volume.running", nil, admins, "`OPERATION_POOL` of those that have not ended", nil, asRoot, nil},

@@ -68,6 +68,7 @@ type Server struct {
 	Auth      Authenticator
 	Inventory Inventory
 	Operator  Operator
+	Moves     Mover
 	Health    Health // nil when nothing compares
 	Arrays    Arrays // nil when none is configured
 	Spaces    Spaces // nil when no array makes volumes
@@ -93,6 +94,7 @@ func (s *Server) Register(w *wire.Server) {
 	w.Add(s.methods()...)
 	w.Add(s.workflowMethods()...)
 	w.Add(s.accessMethods()...)
+	w.Add(s.moveMethods()...)
 	w.Add(s.careMethods()...)
 	w.Add(s.quotaMethods()...)
 	w.Add(s.arrayMethods()...)
