@@ -41,7 +41,8 @@ check: lint
 	go vet -tags lab ./...
 	go vet -tags crashpoint ./assemble
 	$(LINT) run ./...
-	shellcheck -x scripts/* demo/*.sh bench/*.sh packaging/*.sh packaging/openfiler/*.sh .ci/run
+	shellcheck -x scripts/* demo/*.sh bench/*.sh packaging/*.sh packaging/openfiler/*.sh .ci/run \
+		packaging/opennebula/onevolume-setup packaging/opennebula/libvirt/qemu packaging/opennebula/remotes/vmm/kvm/onevolume-migrate
 	cd lab && shellcheck -x lab
 
 lint: $(LINT)

@@ -45,6 +45,7 @@ var layers = map[string]layer{
 	"array/linux/linuxtest":       {ours: []string{"array/linux", "command", "command/commandtest"}},
 	"iscsi":                       {ours: []string{".", "command"}},
 	"packaging/openfiler":         {},
+	"packaging/opennebula":        {},
 	"openfiler":                   {ours: []string{".", "command", "template"}},
 	"blockdev":                    {ours: []string{".", "command", "iscsi"}},
 	"command/local":               {ours: []string{"command"}},

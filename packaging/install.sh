@@ -1,5 +1,5 @@
 #!/bin/sh
-# install.sh [DESTDIR]: puts the two programs, the service, the configuration, the manual and completion in place, and never overwrites a
+# install.sh [DESTDIR]: puts the two programs, the service, the configuration, the manual, completion and onevolume-setup in place, and never overwrites a
 # configuration that is there. Run by make install.
 set -eu
 cd "$(dirname "$0")/.."
@@ -9,6 +9,18 @@ install -D -m 755 bin/onevolumed "$dest/usr/bin/onevolumed"
 install -D -m 644 packaging/onevolumed.service "$dest/lib/systemd/system/onevolumed.service"
 # Where OpenNebula keeps the schemas of its documents.
 for f in packaging/xsd/*.xsd; do install -D -m 644 "$f" "$dest/usr/share/one/schemas/xsd/$(basename "$f")"; done
+# What onevolume-setup puts into the way of OpenNebula and libvirt; where it is there already, it is renewed.
+install -D -m 755 packaging/opennebula/onevolume-setup "$dest/usr/sbin/onevolume-setup"
+install -D -m 755 packaging/opennebula/libvirt/qemu "$dest/usr/share/onevolume/libvirt/qemu"
+for name in onevolume-migrate onevolume-restore; do
+    wrapper=packaging/opennebula/remotes/vmm/kvm/$name
+    install -D -m 755 $wrapper "$dest/usr/share/onevolume/remotes/vmm/kvm/$name"
+    active=$dest/var/lib/one/remotes/vmm/kvm/$name
+    if [ -e "$active" ]; then
+        install -m 755 $wrapper "$active.new"
+        mv "$active.new" "$active" # in one step: oned may be running it
+    fi
+done
 conf=$dest/etc/one/onevolumed.conf
 if [ -e "$conf" ]; then
     install -m 640 packaging/onevolumed.conf "$conf.new"
