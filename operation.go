@@ -89,7 +89,7 @@ type Operation struct {
 	Task    *Task // of a kind that is OnArray, else nil
 	// Destination is the host that the VM goes to, of Migrate; VM.Host is
 	// the one that it comes from. They are the same for a VM that is restored
-	// where it was saved.
+	// where it was saved, or whose volume is on no host.
 	Destination string
 }
 

@@ -171,8 +171,9 @@ func (d *Daemon) holder(ctx context.Context, id onevolume.VolumeID) (v onevolume
 
 // beginMove begins the migration of a volume from the host on record.
 func (d *Daemon) beginMove(ctx context.Context, who onevolume.Caller, vm onevolume.VM, v onevolume.Volume, host string, saved bool) (*preparation, error) {
-	vm.Host = v.Attachment.Host
-	if saved {
+	if vm.Host = v.Attachment.Host; vm.Host == "" {
+		vm.Host = host // it is on no host, and is to be on that one
+	} else if saved {
 		if err := d.heldNowhere(ctx, vm, v); err != nil {
 			return nil, err
 		}
@@ -209,9 +210,6 @@ func (d *Daemon) beginMove(ctx context.Context, who onevolume.Caller, vm onevolu
 
 // heldNowhere asks that no domain has the volume of a VM that is saved.
 func (d *Daemon) heldNowhere(ctx context.Context, vm onevolume.VM, v onevolume.Volume) error {
-	if vm.Host == "" {
-		return nil
-	}
 	e := d.Engine
 	has, err := e.Holds(ctx, vm, v)
 	if err != nil {

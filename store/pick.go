@@ -161,6 +161,7 @@ func (s *Store) chooseAttached(ctx context.Context, q querier, who onevolume.Cal
 		return v, onevolume.Errorf(onevolume.Action, "Volume %d is not attached to VM %d but to VM %d.", v.ID, r.VM.ID, v.Attachment.VM)
 	case r.Kind != onevolume.Detach && v.State != onevolume.Attached:
 		return v, s.inTheWay(ctx, q, &v.Volume)
+	case r.Kind == onevolume.Migrate && v.Attachment.Host == "" && r.VM.Host == r.Destination: // of a VM that is restored
 	case r.Kind == onevolume.Migrate && v.Attachment.Host != r.VM.Host:
 		return v, onevolume.Errorf(onevolume.Action, "Volume %d is on record on host %q, not on %q where VM %d comes from.",
 			v.ID, v.Attachment.Host, r.VM.Host, r.VM.ID).WithHint("it follows its VM by itself: try again in a moment, see onevolume show %d", v.ID)

@@ -149,7 +149,7 @@ func (r *run) takeRight(ctx context.Context, initiator onevolume.IQN, hosts ...s
 func (r *run) accessAhead() (grant, revoke step) {
 	grant = step{Name: stepGrant, Do: func(ctx context.Context, f *facts) error {
 		f.Host = r.op.Destination
-		if r.stays() {
+		if r.stays() && r.onRecord() {
 			return nil
 		}
 		h, err := r.on(ctx, f.Host)
@@ -158,7 +158,7 @@ func (r *run) accessAhead() (grant, revoke step) {
 		}
 		return r.grant(ctx, h)
 	}, Undo: func(ctx context.Context, _ *facts) error {
-		if r.stays() {
+		if r.stays() && r.onRecord() {
 			return nil
 		}
 		return r.revokeFrom(ctx, r.op.Destination)

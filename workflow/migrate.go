@@ -48,6 +48,10 @@ func (r *run) migrateSteps() []step {
 // stays says that the VM is restored on the host where it was saved.
 func (r *run) stays() bool { return r.op.Destination == r.op.VM.Host }
 
+// onRecord says that a host has the volume on record. The saved VM of one that
+// is on none, since its host was fenced, comes from where it goes to.
+func (r *run) onRecord() bool { return r.vol.Attachment.Host != "" }
+
 // whereabouts are where a VM has a domain with the volume. The host that it
 // comes from is looked at first: a domain leaves that when it is whole on the
 // other, so one that is on neither is on neither.
@@ -166,8 +170,8 @@ func (r *run) connectAhead(ctx context.Context, f *facts) error {
 // cleanAhead logs the host out again that the VM did not go to. One that has
 // the VM's domain keeps the disk, whatever else is believed.
 func (r *run) cleanAhead(ctx context.Context, f *facts) error {
-	if r.stays() {
-		return nil // it is on record there, and the saved VM needs it
+	if r.stays() && r.onRecord() {
+		return nil // the saved VM needs it there
 	}
 	w, err := r.where(ctx)
 	if err != nil {

@@ -272,6 +272,38 @@ func (c *cloud) disks(vm onevolume.VM) []hypervisortest.Disk {
 	return d.Disks
 }
 
+// The saved VM of a volume that is on no host any more has it where it is
+// restored, and nothing stays there when it is not.
+func TestRestoreFromNoHost(t *testing.T) {
+	t.Parallel()
+	for _, restores := range []bool{true, false} {
+		c := newCloud(t, newGround(t))
+		vm, v := c.withVolume()
+		saved, _ := c.hosts[0].virt.Domain(vm.DeployID)
+		c.hosts[0].virt.RemoveDomain(vm.DeployID)
+		c.lost[v.ID] = true
+		c.must(releaseRequest(vm, v))
+		on := c.hosts[1]
+		c.wait = func(onevolume.Operation) (bool, error) {
+			if restores {
+				c.domain(on, saved)
+			}
+			return true, nil
+		}
+		vm.Host = on.name
+		_, err := c.process("client").run(t.Context(), migrateRequest(vm, v, on.name))
+		c.settle()
+		got, want := c.read(v.ID), v.Attachment
+		want.Host = on.name
+		if !restores {
+			want.Host, want.Device = "", ""
+		}
+		if got.State != onevolume.Attached || got.Attachment != want || restores != (len(on.iscsi.Left()) > 0) || restores != (err == nil) {
+			t.Errorf("restored %v: %v, the volume is %s with %+v, and the host has %q", restores, err, got.State, got.Attachment, on.iscsi.Left())
+		}
+	}
+}
+
 // A VM that was saved has its volume where it is restored, before it is: on
 // another host, or where it was, also when that host was started anew.
 func TestRestore(t *testing.T) {
