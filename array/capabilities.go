@@ -37,9 +37,9 @@ type Capabilities struct {
 	// Thin says that volumes take up space as they are written to.
 	Thin bool
 
-	// Zeroed says that a new volume reads as zeroes. Where it does not, it
-	// may show what somebody else wrote, and has to be wiped before it is
-	// given to anybody.
+	// Zeroed says that a new volume reads as zeroes, and so does what it gets
+	// when it grows. Where it does not, it may show what somebody else wrote:
+	// none is made there.
 	Zeroed bool
 
 	// PageSize is the most that List gives at once.

@@ -10,6 +10,7 @@ import (
 	"onevolume/array"
 	"onevolume/array/linux"
 	"onevolume/array/lio"
+	filer "onevolume/array/openfiler"
 	"onevolume/array/tgt"
 	"onevolume/command"
 	"onevolume/command/ssh"
@@ -30,8 +31,8 @@ func arrays(c config.Config, service *inventory.Service, log *zap.Logger, name s
 	}
 	a := &daemon.Arrays{Log: log, Watched: map[string]daemon.Watched{}}
 	for _, conf := range c.Arrays {
-		if conf.Makes() {
-			continue // see makers
+		if !conf.Reads() {
+			continue
 		}
 		array := openfiler.Array{Name: conf.Name, Host: conf.Host, Targets: conf.Targets}
 		for _, text := range conf.Portals {
@@ -75,6 +76,8 @@ func makers(c config.Config, log *zap.Logger) (map[string]daemon.Maker, error) {
 		var m *linux.Machine
 		var err error
 		switch {
+		case conf.Kind == "openfiler":
+			m, err = filer.New(o, conf.VG, filer.Options{IQN: conf.IQN, Portals: portals})
 		case conf.Kind == "lio":
 			m, err = lio.New(o, lvm, lio.Options{IQN: conf.IQN, Portals: portals})
 		case conf.Directory != "":

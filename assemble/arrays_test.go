@@ -3,15 +3,20 @@ package assemble
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+
 	"onevolume"
+	"onevolume/array/openfiler/standin"
 	"onevolume/command/ssh/sshtest"
 	"onevolume/config"
 	"onevolume/daemon"
+	"onevolume/inventory"
 	"onevolume/openfiler"
 	"onevolume/openfiler/openfilertest"
 	"onevolume/opennebula/onetest"
@@ -98,6 +103,38 @@ func waitFor(t *testing.T, what string, is func() bool) {
 	for end := time.Now().Add(20 * time.Second); !is(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("waited for %s in vain", what)
+		}
+	}
+}
+
+// An Openfiler with a volume group makes volumes, and is read only if the
+// configuration says which targets.
+func TestOpenfilerThatMakesVolumes(t *testing.T) {
+	m := standin.New(t)
+	server := &sshtest.Server{Env: m.Env()}
+	key, public, _ := sshtest.KeyFile(t, "")
+	server.Authorized = append(server.Authorized, public)
+	server.Start(t)
+	host, port, _ := net.SplitHostPort(server.Addr)
+	c := testConfig(t)
+	c.Hosts.SSHConfig = sshtest.WriteFile(t, "config", fmt.Appendf(nil, "Host filer\n HostName %s\n Port %s\n IdentityAgent none\n", host, port))
+	c.Hosts.KnownHosts, c.Hosts.Identities = []string{server.KnownHosts(t)}, []string{key}
+	c.Arrays = []config.Array{{Name: "store2", Kind: "openfiler", Host: "filer", Portals: []string{"10.0.0.5"}, VG: standin.VG,
+		IQN: "iqn.2006-01.com.openfiler:tsn", Users: true, AutoCreate: true}}
+	makers, err := makers(c, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	maker := makers["store2"]
+	defer maker.Array.(io.Closer).Close()
+	stats, err := maker.Array.Stats(t.Context())
+	if free, _ := stats.Free.Get(); err != nil || free != standin.Size || maker.Kind != "openfiler" || !maker.AutoCreate || !maker.Anybody {
+		t.Errorf("%+v: %+v, %v", maker, stats, err)
+	}
+	for targets, reads := range map[string]int{"": 0, "*": 1} {
+		c.Arrays[0].Targets = targets
+		if a, err := arrays(c, &inventory.Service{}, zap.NewNop(), "test"); err != nil || len(a.Watched) != reads {
+			t.Errorf("with targets %q %d are read, %v", targets, len(a.Watched), err)
 		}
 	}
 }

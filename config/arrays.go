@@ -7,29 +7,31 @@ import (
 	"time"
 )
 
-// Array is a storage machine that the daemon reads.
+// Array is a storage machine that the daemon reads, or on which it makes
+// volumes.
 type Array struct {
 	// Name is what volumes have as their ARRAY.
 	Name string `yaml:"name"`
-	// Kind is the driver: openfiler, whose targets are read; lio or tgt, on
-	// which volumes are made.
+	// Kind is the driver: lio or tgt, on which volumes are made; openfiler,
+	// whose targets are read, and on which volumes are made when it has a VG.
 	Kind string `yaml:"kind"`
 	// Host is how SSH reaches it, and User who logs in there; root when empty.
 	Host string `yaml:"host"`
 	User string `yaml:"user"`
 	// Portals are the addresses of its targets, as 10.0.0.1:3260.
 	Portals []string `yaml:"portals"`
-	// Targets is a pattern with * and ? over the IQNs of targets that may
-	// become volumes; all when empty.
+	// Targets is a pattern with * and ? over the IQNs of targets of an
+	// openfiler that may become volumes. When it is empty all may; on one with
+	// a VG none, and it is not read.
 	Targets string `yaml:"targets"`
-	// Every is how often it is read; 0 for only when it is asked for. Nil is
-	// five minutes.
+	// Every is how often it is read, and its space looked at; 0 for only when
+	// it is asked for. Nil is five minutes.
 	Every *time.Duration `yaml:"every"`
 
-	// IQN begins the names of targets on a lio or tgt array.
+	// IQN begins the names of targets that are made.
 	IQN string `yaml:"iqn"`
-	// VG is the volume group there, and Pool a thin pool in it; Directory has
-	// files instead, on tgt.
+	// VG is the volume group there, and Pool a thin pool in it, on lio and
+	// tgt; Directory has files instead, on tgt.
 	VG        string `yaml:"vg"`
 	Pool      string `yaml:"pool"`
 	Directory string `yaml:"directory"`
@@ -43,7 +45,14 @@ type Array struct {
 }
 
 // Makes says whether volumes are made on the array.
-func (a Array) Makes() bool { return a.Kind == "lio" || a.Kind == "tgt" }
+func (a Array) Makes() bool {
+	return a.Kind == "lio" || a.Kind == "tgt" || a.Kind == openfiler && a.VG != ""
+}
+
+// Reads says whether what others make on the array becomes volumes.
+func (a Array) Reads() bool { return a.Kind == openfiler && (a.VG == "" || a.Targets != "") }
+
+const openfiler = "openfiler"
 
 // Interval is how often the array is read; 0 for never by itself.
 func (a Array) Interval() time.Duration {
@@ -70,7 +79,7 @@ func checkArrays(list []Array) error {
 			return fmt.Errorf("arrays: number %d: its name %q is not 1 to 128 printable ASCII characters without blanks", i+1, a.Name)
 		case seen[a.Name]:
 			return fmt.Errorf("%s is there twice", key)
-		case a.Kind != "openfiler" && !a.Makes():
+		case a.Kind != openfiler && !a.Makes():
 			return fmt.Errorf("%s: kind: %q is none of openfiler, lio and tgt", key, a.Kind)
 		case a.Host == "":
 			return fmt.Errorf("%s: its host is missing", key)
@@ -90,15 +99,17 @@ func checkArrays(list []Array) error {
 	return nil
 }
 
-// checkMaker refuses what belongs to the other kind of array.
+// checkMaker refuses what belongs to another kind of array.
 func checkMaker(a Array) error {
-	makes := a.IQN != "" || a.VG != "" || a.Pool != "" || a.Directory != "" || a.Overprovision != 0 || a.MinFree != 0 || a.Users || a.AutoCreate
-	switch {
+	makes := a.IQN != "" || a.Users || a.AutoCreate
+	switch thin := a.Pool != "" || a.Directory != "" || a.Overprovision != 0 || a.MinFree != 0; {
+	case a.Kind == openfiler && thin:
+		return fmt.Errorf("pool, directory, overprovision and min_free are for lio and tgt: an openfiler has thick volumes in a vg")
 	case !a.Makes() && makes:
-		return fmt.Errorf("iqn, vg, pool, directory, overprovision, min_free, users and auto_create are for lio and tgt, on which volumes are made")
+		return fmt.Errorf("iqn, users and auto_create are for arrays on which volumes are made: an openfiler needs its vg for that")
 	case !a.Makes():
 		return nil
-	case a.Targets != "":
+	case a.Targets != "" && a.Kind != openfiler:
 		return fmt.Errorf("targets: is for an openfiler, whose targets are read")
 	case a.IQN == "":
 		return fmt.Errorf("its iqn is missing, which begins the names of its targets")

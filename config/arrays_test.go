@@ -11,7 +11,8 @@ import (
 const store1 = "name: store1, kind: openfiler, host: filer, portals: [10.0.0.5]"
 
 func TestArrays(t *testing.T) {
-	c, err := config.Parse([]byte("arrays: [{" + store1 + ", targets: 'iqn.2006-01.com.openfiler:*'}, {name: b, kind: openfiler, host: h, portals: [10.0.0.6], user: one, every: 0s}]"))
+	c, err := config.Parse([]byte("arrays: [{" + store1 + ", targets: 'iqn.2006-01.com.openfiler:*'}, {name: b, kind: openfiler, host: h, portals: [10.0.0.6], user: one, every: 0s}," +
+		"{name: c, kind: openfiler, host: h, portals: [x], vg: v, iqn: i}, {name: d, kind: openfiler, host: h, portals: [x], vg: v, iqn: i, targets: x}, {name: e, kind: tgt, host: h, portals: [x], vg: v, iqn: i}]"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -20,6 +21,11 @@ func TestArrays(t *testing.T) {
 	}
 	if a := c.Arrays[1]; a.Interval() != 0 || a.Login() != "one" {
 		t.Errorf("the second is %+v", a)
+	}
+	for i, want := range []struct{ reads, makes bool }{{true, false}, {true, false}, {false, true}, {true, true}, {false, true}} {
+		if a := c.Arrays[i]; a.Reads() != want.reads || a.Makes() != want.makes {
+			t.Errorf("array %s is read: %t, makes volumes: %t", a.Name, a.Reads(), a.Makes())
+		}
 	}
 }
 
@@ -36,6 +42,8 @@ func TestBadArrays(t *testing.T) {
 		"{name: a, kind: tgt, host: h, portals: [x], iqn: i, vg: v, targets: x}":      "openfiler",
 		"{name: a, kind: lio, host: h, portals: [x], iqn: i, vg: v, min_free: 100}":   "min_free",
 		"{name: a, kind: openfiler, host: h, portals: [x], users: true}":              "on which volumes are made",
+		"{name: a, kind: openfiler, host: h, portals: [x], vg: v}":                    "iqn is missing",
+		"{name: a, kind: openfiler, host: h, portals: [x], vg: v, iqn: i, pool: p}":   "thick volumes",
 		"{name: a, kind: openfiler, host: h, portals: [x], auto_create: true}":        "on which volumes are made",
 		"{name: a, kind: openfiler, portals: [x]}":                                    "host",
 		"{name: a, kind: openfiler, host: h}":                                         "portals",

@@ -101,6 +101,7 @@ type Unit struct {
 	Used   array.Figure
 	Active bool // there is a device
 
+	raw     raw
 	shadows []string // snapshots that would go with it
 
 	// heir is of a copy of the snapshot to: the volume whose place it takes.

@@ -3,6 +3,7 @@ package linux
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"onevolume"
@@ -11,17 +12,24 @@ import (
 
 // OldLVM keeps volumes as thick logical volumes, on machines whose LVM (2.02,
 // from 2006 on) knows neither JSON nor thin pools, and fewer letters in tags.
+//
+// A thick volume shows what was on its extents before: it is overwritten with
+// zeroes when it is made, and so is what it gets when it grows. A tag says so
+// from before it has them until that is done.
 type OldLVM struct{ VG string }
 
 func (l OldLVM) open(o Options) pool { return &oldLVM{lvm{LVM{VG: l.VG}, o}} }
 
 type oldLVM struct{ lvm }
 
+var _ blanker = (*oldLVM)(nil)
+
 // The tags. Before LVM 2.02.78 they have letters, digits and _+.- only, at
 // most 128 of them (lvm(8)).
 const (
 	oldTagVolume = "onevolume.volume."
 	oldTagLabel  = "onevolume.label."
+	oldTagRaw    = "onevolume.raw." // from which KiB on
 	maxOldTag    = 128
 	// maxOldLabel lets three characters for each byte fit in.
 	maxOldLabel = (maxOldTag - len(oldTagLabel)) / 3
@@ -66,7 +74,7 @@ func (p *oldLVM) parse(out string) (*content, error) {
 		return nil, fmt.Errorf("extents of %d bytes, %d of %d bytes free", extent, free, size)
 	}
 	c := &content{
-		caps: array.Capabilities{Granule: extent, MinSize: extent, MaxLabel: maxOldLabel},
+		caps: array.Capabilities{Granule: extent, MinSize: extent, MaxLabel: maxOldLabel, Zeroed: true},
 		stats: array.Stats{
 			Model: "LVM", Total: array.Known(size), Free: array.Known(free), Used: array.Known(size - free),
 			Provisioned: array.Known(size - free), Limit: array.Known(size),
@@ -95,6 +103,15 @@ func (p *oldLVM) parse(out string) (*content, error) {
 			if v, ok := strings.CutPrefix(tag, oldTagLabel); ok {
 				u.Label = decode(strings.ReplaceAll(v, "+", "#"))
 			}
+			if v, ok := strings.CutPrefix(tag, oldTagRaw); ok {
+				kib, err := strconv.ParseInt(v, 10, 64)
+				if err != nil || kib < 0 || kib > int64(u.Size)>>10 {
+					return nil, fmt.Errorf("%s has the tag %q", f[0], tag)
+				}
+				if from := onevolume.Size(kib << 10); !u.raw.is || from < u.raw.from {
+					u.raw = raw{true, from}
+				}
+			}
 		}
 		if f[3] != "" {
 			shadows[f[3]] = append(shadows[f[3]], f[0])
@@ -112,7 +129,7 @@ func inKiB(n onevolume.Size) string { return fmt.Sprintf("%dk", int64(n)>>10) }
 
 // create has none of the options against questions: nothing is asked.
 func (p *oldLVM) create(ctx context.Context, o *Op, u Unit) error {
-	argv := []string{"lvcreate", "-n", u.Name, "-L", inKiB(u.Size), "--addtag", oldTagVolume + string(u.ID)}
+	argv := []string{"lvcreate", "-n", u.Name, "-L", inKiB(u.Size), "--addtag", oldTagVolume + string(u.ID), "--addtag", oldTagRaw + "0"}
 	if u.Label != "" {
 		argv = append(argv, "--addtag", oldTagLabel+strings.ReplaceAll(encode(u.Label), "#", "+"))
 	}
@@ -123,11 +140,24 @@ func (p *oldLVM) copy(_ context.Context, o *Op, _, _ Unit) error {
 	return o.Fail(array.Unsupported, "thick volumes are not copied")
 }
 
-// extend refuses a volume with a snapshot of somebody's, which LVM would not
+func rawTag(from onevolume.Size) string { return fmt.Sprintf("%s%d", oldTagRaw, int64(from)>>10) }
+
+func (p *oldLVM) block(c *content) onevolume.Size { return min(c.caps.Granule, onevolume.MiB) }
+
+func (p *oldLVM) blanked(ctx context.Context, o *Op, u Unit) error {
+	return p.run(ctx, o, "lvchange", "--deltag", rawTag(u.raw.from), p.VG+"/"+u.Name)
+}
+
+// extend marks what will be new first. It refuses a volume with a snapshot of somebody's, which LVM would not
 // extend while it is active.
 func (p *oldLVM) extend(ctx context.Context, o *Op, u Unit, size onevolume.Size) error {
 	if len(u.shadows) > 0 {
 		return array.InUse("volume "+string(u.ID), array.Holders{Other: "the LVM snapshot " + u.shadows[0]})
+	}
+	if !u.raw.is {
+		if err := p.run(ctx, o, "lvchange", "--addtag", rawTag(u.Size), p.VG+"/"+u.Name); err != nil {
+			return err
+		}
 	}
 	return p.run(ctx, o, "lvextend", "-L", inKiB(size), p.VG+"/"+u.Name)
 }

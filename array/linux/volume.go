@@ -59,7 +59,8 @@ func (m *Machine) make(ctx context.Context, r array.Request, source array.ID, sh
 	if err := r.ID.Check(); err != nil {
 		return v, err
 	}
-	err = m.changing(ctx, "create volume "+string(r.ID), func(o *Op) error {
+	what, raw := "create volume "+string(r.ID), false
+	err = m.changing(ctx, what, func(o *Op) error {
 		c, err := m.look(ctx, o)
 		if err != nil {
 			return err
@@ -78,12 +79,15 @@ func (m *Machine) make(ctx context.Context, r array.Request, source array.ID, sh
 		if u, err = m.finish(ctx, o, u, size); err != nil {
 			return err
 		}
-		v = u.volume()
+		v, raw = u.volume(), u.raw.is
 		if k, keeps := m.target.(Keeper); keeps {
 			return k.Keep(ctx, o, u)
 		}
 		return nil
 	})
+	if err == nil && raw {
+		err = m.blank(ctx, what, r.ID)
+	}
 	return v, err
 }
 
@@ -287,7 +291,23 @@ func (m *Machine) Extend(ctx context.Context, id array.ID, size onevolume.Size) 
 	if err := id.Check(); err != nil {
 		return v, err
 	}
-	err = m.changing(ctx, "extend volume "+string(id), func(o *Op) error {
+	what := "extend volume " + string(id)
+	v, raw, err := m.extend(ctx, what, id, size)
+	if err == nil && raw {
+		if err = m.blank(ctx, what, id); err == nil {
+			v, raw, err = m.extend(ctx, what, id, size)
+		}
+		if err == nil && raw {
+			err = array.Errorf(array.Transient, "%s: somebody else extends it", what)
+		}
+	}
+	return v, err
+}
+
+// extend makes the volume larger. What it has got may be raw; else those it is
+// exported to are shown its new size.
+func (m *Machine) extend(ctx context.Context, what string, id array.ID, size onevolume.Size) (v array.Volume, raw bool, err error) {
+	err = m.changing(ctx, what, func(o *Op) error {
 		c, err := m.look(ctx, o)
 		if err != nil {
 			return err
@@ -319,12 +339,14 @@ func (m *Machine) Extend(ctx context.Context, id array.ID, size onevolume.Size) 
 		if u, err = m.finish(ctx, o, u, size); err != nil {
 			return err
 		}
-		v = u.volume()
+		if v, raw = u.volume(), u.raw.is; raw {
+			return nil
+		}
 		// Also when it had the size already: the call before this one may
 		// have died in between.
 		return m.target.Grown(ctx, o, u)
 	})
-	return v, err
+	return v, raw, err
 }
 
 // Snapshot as in array.Snapshotter.
@@ -433,6 +455,11 @@ func (m *Machine) Export(ctx context.Context, id array.ID, g array.Grant) (e arr
 		u, there := c.find(id, false)
 		if !there {
 			return missing("volume", id)
+		}
+		if u.raw.is {
+			e := o.Fail(array.Busy, "not all of it is overwritten with zeroes yet").WithHint("create it, or extend it, again")
+			e.By.Other = "what somebody had there before"
+			return e
 		}
 		if u, err = m.finish(ctx, o, u, u.Size); err != nil {
 			return err

@@ -17,6 +17,10 @@
 // 1.4.18 knows no names in rules; there it is CHAP alone always. Before 0.4.17
 // it cannot list accounts, and is refused.
 //
+// A new volume is overwritten with zeroes by dd on the array before anybody is
+// let in, and so is what it gets when it grows: thick volumes show what was
+// there before. That takes as long as the disks do, minutes for 100 GiB.
+//
 // There are no snapshots and no copies: LVM 2.02 has no thin pools, and its
 // other snapshots slow the origin down, block its growth, and vanish when they
 // run full. A volume grows while nobody is logged in: IET looks at its size

@@ -50,7 +50,9 @@ func TestFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"lvcreate -n " + name + " -L 32768k --addtag onevolume.volume." + string(id) + " --addtag onevolume.label.caf+c3+a9+20+26+20+22co+22 vg0",
+		"lvcreate -n " + name + " -L 32768k --addtag onevolume.volume." + string(id) + " --addtag onevolume.raw.0 --addtag onevolume.label.caf+c3+a9+20+26+20+22co+22 vg0",
+		"dd if=/dev/zero of=/dev/vg0/" + name + " bs=1048576 seek=0 count=32 oflag=direct conv=notrunc",
+		"lvchange --deltag onevolume.raw.0 vg0/" + name,
 		"ietadm --op new --tid=1 --params Name=" + iqn,
 		"ietadm --op update --tid=1 --params=HeaderDigest=None,DataDigest=None,MaxConnections=1,InitialR2T=Yes,ImmediateData=No," +
 			"MaxRecvDataSegmentLength=131072,MaxXmitDataSegmentLength=131072,MaxBurstLength=262144,FirstBurstLength=262144,DefaultTime2Wait=2," +
@@ -215,5 +217,49 @@ func TestAuth(t *testing.T) {
 	r.fails(array.Auth, "filer", err)
 	if n := r.server.Logins.Load(); n != 0 {
 		t.Errorf("%d logins", n)
+	}
+}
+
+// Nobody is let in to what somebody else wrote: not when it died while zeroes
+// were written, and not to what a volume has got since.
+func TestNotZeroedYet(t *testing.T) {
+	r := newRig(t)
+	create := func() error {
+		_, err := r.array.Create(t.Context(), array.Request{ID: id, Size: standin.Extent})
+		return err
+	}
+	came := r.lossy.Lose(3, false)
+	if err := create(); err == nil || !came() {
+		t.Fatalf("dd was not lost: %v", err)
+	}
+	grant := array.Grant{Initiator: initiators[0], CHAP: array.NewCHAP(id)}
+	_, err := r.array.Export(t.Context(), id, grant)
+	r.fails(array.Busy, "zeroes", err)
+	if err := create(); err != nil {
+		t.Fatal(err)
+	}
+	e := r.export(0)
+	logout, err := r.Login(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	logout()
+	came = r.lossy.Lose(3, false)
+	if _, err := r.array.Extend(t.Context(), id, 2*standin.Extent); err == nil || !came() {
+		t.Fatalf("dd was not lost: %v", err)
+	}
+	if size, _ := r.Mapped(name); size != standin.Extent {
+		t.Errorf("initiators see %d bytes", size)
+	}
+	_, err = r.array.Export(t.Context(), id, grant)
+	r.fails(array.Busy, "zeroes", err)
+	if _, err := r.array.Extend(t.Context(), id, 2*standin.Extent); err != nil {
+		t.Fatal(err)
+	}
+	if size, _ := r.Mapped(name); size != 2*standin.Extent {
+		t.Errorf("initiators see %d bytes", size)
+	}
+	if logout, err = r.Login(e); err == nil {
+		logout()
 	}
 }

@@ -90,6 +90,12 @@ func (m *Machine) login(s *state, e array.Export) error {
 	if len(t.LUNs) != 1 || t.LUNs[0].Number != int(e.Target.LUN) || t.LUNs[0].Serial != e.Identity.Serial {
 		return errors.New("it has another unit")
 	}
+	if l := s.lv(strings.TrimPrefix(t.LUNs[0].Path, "/dev/"+VG+"/")); l != nil {
+		if l.Foreign < l.Size {
+			s.wrong = append(s.wrong, l.Name+" shows an initiator what somebody else wrote")
+		}
+		l.Written = l.Size
+	}
 	s.NextSID++
 	t.Sessions = append(t.Sessions, login{SID: s.NextSID, Initiator: string(e.Initiator)})
 	return nil

@@ -1,6 +1,7 @@
 package standin
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -146,6 +147,7 @@ func lvcreate(s *state, args []string) int {
 	case l.Size > s.free():
 		return s.complain(5, "  Insufficient free extents (%d) in volume group %s: %d required", s.free()/Extent, VG, l.Size/Extent)
 	}
+	l.Data, l.Foreign = []byte("somebody's data"), 0
 	s.LVs = append(s.LVs, l)
 	fmt.Fprintf(&s.out, "  Logical volume \"%s\" created\n", l.Name)
 	return 0
@@ -180,14 +182,56 @@ func lvextend(s *state, args []string) int {
 	case size-l.Size > s.free():
 		return s.complain(5, "  Insufficient free space: %d extents needed, but only %d available", (size-l.Size)/Extent, s.free()/Extent)
 	}
-	l.Size = size
+	l.Foreign, l.Size = min(l.Foreign, l.Size), size
 	fmt.Fprintf(&s.out, "  Logical volume %s successfully resized\n", l.Name)
 	return 0
 }
 
 func lvchange(s *state, args []string) int {
-	if len(args) != 3 || args[0] != "-a" || args[1] != "y" || s.named(args[2]) == nil {
+	if len(args) != 3 || s.named(args[2]) == nil {
 		return s.bad("lvchange", args)
+	}
+	l := s.named(args[2])
+	without := slices.DeleteFunc(slices.Clone(l.Tags), func(t string) bool { return t == args[1] })
+	switch {
+	case args[0] == "-a" && args[1] == "y":
+	case args[0] == "--addtag" && lvTag.MatchString(args[1]):
+		l.Tags = append(without, args[1])
+	case args[0] == "--deltag":
+		l.Tags = without // one that it does not have, too
+	default:
+		return s.bad("lvchange", args)
+	}
+	return 0
+}
+
+// dd writes zeroes to a volume.
+func dd(s *state, args []string) int {
+	v := map[string]string{}
+	for _, a := range args {
+		key, value, _ := strings.Cut(a, "=")
+		v[key] = value
+	}
+	name, ok := strings.CutPrefix(v["of"], "/dev/"+VG+"/")
+	bs, err1 := strconv.ParseInt(v["bs"], 10, 64)
+	seek, err2 := strconv.ParseInt(v["seek"], 10, 64)
+	count, err3 := strconv.ParseInt(v["count"], 10, 64)
+	if len(args) != 7 || !ok || errors.Join(err1, err2, err3) != nil || v["if"] != "/dev/zero" || v["oflag"] != "direct" || v["conv"] != "notrunc" {
+		return s.bad("dd", args)
+	}
+	l := s.lv(name)
+	switch end := (seek + count) * bs; {
+	case l == nil:
+		return s.complain(1, "dd: opening `%s': No such file or directory", v["of"])
+	case end > l.Size:
+		return s.complain(1, "dd: writing `%s': No space left on device", v["of"])
+	case seek*bs < l.Written:
+		s.wrong = append(s.wrong, fmt.Sprintf("dd %v overwrites what initiators have written", args))
+	case seek*bs <= l.Foreign:
+		l.Foreign = max(end, l.Foreign)
+	}
+	if seek == 0 {
+		l.Data = nil
 	}
 	return 0
 }
@@ -206,5 +250,18 @@ func lvremove(s *state, args []string) int {
 	// Snapshots go along without a word.
 	s.LVs = slices.DeleteFunc(s.LVs, func(o *lv) bool { return o == l || o.Origin == l.Name })
 	fmt.Fprintf(&s.out, "  Logical volume \"%s\" successfully removed\n", l.Name)
+	return 0
+}
+
+// blockdev tells sizes of logical volumes.
+func blockdev(s *state, args []string) int {
+	if len(args) != 2 || args[0] != "--getsize64" {
+		return s.bad("blockdev", args)
+	}
+	l := s.lv(strings.TrimPrefix(args[1], "/dev/"+VG+"/"))
+	if l == nil {
+		return s.complain(1, "blockdev: cannot open %s: No such file or directory", args[1])
+	}
+	fmt.Fprintln(&s.out, l.Size)
 	return 0
 }

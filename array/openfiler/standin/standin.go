@@ -1,6 +1,6 @@
 // Package standin is an Openfiler for tests, as far as a driver needs one: the
-// programs ietadm, vgs, lvs, lvcreate, lvextend, lvchange and lvremove, the
-// files of IET, and what its daemon does with logins and when it starts. It
+// programs ietadm, vgs, lvs, lvcreate, lvextend, lvchange, lvremove,
+// blockdev and dd, the files of IET, and what its daemon does with logins and when it starts. It
 // keeps its state in a folder, and refuses what it does not know.
 //
 // It was written from the sources of IET 1.4.19 (usr/ietadm.c, usr/plain.c,
@@ -53,6 +53,7 @@ type Machine struct {
 type state struct {
 	out, errs strings.Builder // what the program writes that runs
 	ran, bare []string        // see Ran and Bare
+	wrong     []string        // what fails the test
 
 	Version string
 	Running bool
@@ -68,6 +69,10 @@ type lv struct {
 	Size         int64
 	Tags         []string
 	Data         []byte
+	// Foreign is from where on it shows what was on its extents before.
+	Foreign int64
+	// Written is up to where initiators may have written.
+	Written int64
 }
 
 type target struct {
@@ -98,6 +103,7 @@ type account struct {
 // programs are the commands it has.
 var programs = map[string]func(s *state, args []string) int{
 	"ietadm": ietadm, "vgs": vgs, "lvs": lvs, "lvcreate": lvcreate, "lvextend": lvextend, "lvchange": lvchange, "lvremove": lvremove,
+	"blockdev": blockdev, "dd": dd,
 }
 
 // program asks the machine to run what it is called as, and passes on what it
@@ -199,6 +205,10 @@ func (m *Machine) change(f func(s *state)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	f(&m.s)
+	for _, text := range m.s.wrong {
+		m.t.Error(text)
+	}
+	m.s.wrong = nil
 	if err := m.s.show(m.Dir); err != nil {
 		m.t.Error(err)
 	}
@@ -261,7 +271,7 @@ func (m *Machine) Start() {
 
 // AddLV makes a logical volume of somebody else's, with an origin a snapshot.
 func (m *Machine) AddLV(name, origin string, size int64) {
-	m.change(func(s *state) { s.LVs = append(s.LVs, &lv{Name: name, Origin: origin, Size: size}) })
+	m.change(func(s *state) { s.LVs = append(s.LVs, &lv{Name: name, Origin: origin, Size: size, Foreign: size}) })
 }
 
 // DelLV takes it away again.
