@@ -101,6 +101,9 @@ func (d *Daemon) connect(ctx context.Context) error {
 	auth := opennebula.NewAuthenticator(one, d.conf.AuthCache)
 	w := &wire.Server{Known: auth.Recall}
 	api := xmlrpc.Server{Auth: auth, Inventory: service, Operator: d.loops, Moves: d.loops, Health: d.checkups, Arrays: d.arrays, Spaces: d.spaces, Access: d.access, Unaudited: d.logUnaudited}
+	if d.conf.Operations.Follow > 0 {
+		api.Hints = told{d.follower, d.loops}
+	}
 	api.Register(w)
 	if d.conf.PassThrough {
 		w.Reserved = "one.volume"

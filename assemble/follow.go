@@ -96,21 +96,36 @@ func (v followedVolumes) Delete(ctx context.Context, id onevolume.VolumeID) erro
 	return v.service.Delete(ctx, administrator(), id)
 }
 
+// told passes on what is heard of the cloud, from oned's publisher or from its
+// hooks, to the follower and to what waits for its VM.
+type told struct {
+	follower *follower.Follower
+	loops    *daemon.Daemon
+}
+
+func (t told) HearVM(vm onevolume.VMID) {
+	t.follower.Hear(vm)
+	t.loops.Hear(vm)
+}
+
+// HearHost has all VMs looked at: a host was lost, or is back.
+func (t told) HearHost(int) { t.follower.LookAtAll() }
+
 // newSubscriber listens to oned's events for the follower, and for what waits
 // for its VM; nil for none.
 func newSubscriber(conf config.Config, f *follower.Follower, loops *daemon.Daemon, log *zap.Logger) *events.Subscriber {
 	if conf.Events == "" || conf.Operations.Follow <= 0 {
 		return nil
 	}
+	told := told{f, loops}
 	return &events.Subscriber{
 		Address: conf.Events,
 		Hear: func(e events.Event) {
 			if e.Object == events.VM {
-				f.Hear(onevolume.VMID(e.ID))
-				loops.Hear(onevolume.VMID(e.ID))
+				told.HearVM(onevolume.VMID(e.ID))
 				return
 			}
-			f.LookAtAll() // a host was lost, or is back
+			told.HearHost(e.ID)
 		},
 		Up: func() {
 			log.Info("listening to oned's events", zap.String("address", conf.Events))

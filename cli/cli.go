@@ -61,6 +61,7 @@ type Daemon interface {
 	Quota(ctx context.Context, of onevolume.QuotaOf) (onevolume.Quota, error)
 	QuotaXML(ctx context.Context, of onevolume.QuotaOf) (string, error)
 	SetQuota(ctx context.Context, of onevolume.QuotaOf, template string) error
+	Moves
 }
 
 // Doctor compares the inventory with its hosts (package doctor, which
@@ -85,6 +86,7 @@ type Cloud interface {
 	VMs(ctx context.Context) ([]onevolume.VM, error)
 	UserNames(ctx context.Context) ([]string, error)
 	GroupNames(ctx context.Context) ([]string, error)
+	Hooks
 }
 
 // Session is everything that a command works with once the caller's
@@ -196,7 +198,7 @@ func (a *App) Command() *cobra.Command {
 		a.createCommand(), a.deleteCommand(), a.updateCommand(), a.renameCommand(), a.resizeCommand(),
 		a.chmodCommand(), a.chownCommand(), a.chgrpCommand(), a.lockCommand(), a.unlockCommand(), a.enableCommand(), a.disableCommand(),
 		a.doctorCommand(), a.explainCommand(), a.resumeCommand(), a.abortCommand(), a.recoverCommand(), a.historyCommand(), a.eventsCommand(), a.completionCommand(),
-		a.arrayCommand(), a.quotaCommand())
+		a.arrayCommand(), a.quotaCommand(), a.hookCommand())
 	root.AddCommand(a.snapshotCommands()...)
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(flagError)

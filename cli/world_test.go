@@ -3,6 +3,7 @@ package cli_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/http/httptest"
 	"path/filepath"
@@ -67,6 +68,14 @@ func (c cloud) VMID(_ context.Context, ref string) (onevolume.VMID, error) {
 }
 
 func (c cloud) VMs(context.Context) ([]onevolume.VM, error) { return []onevolume.VM{web}, nil }
+
+// Nothing here is about oned's hooks: scripts of cmd/onevolume are.
+func (c cloud) Shown(context.Context, onevolume.VMID) (int, error) { return 0, errNoHooks }
+func (c cloud) Hooks(context.Context) ([]onevolume.Hook, error)    { return nil, errNoHooks }
+func (c cloud) AllocateHook(context.Context, onevolume.Hook) error { return errNoHooks }
+func (c cloud) DeleteHook(context.Context, int) error              { return errNoHooks }
+
+var errNoHooks = errors.New("this cloud has no hooks")
 
 func (c cloud) UserNames(context.Context) ([]string, error) {
 	return []string{"oneadmin", "alice"}, nil

@@ -14,9 +14,10 @@ import (
 // for each; onevm show prints it.
 const labelKey = "ONEVOLUME"
 
-// Labels shows volumes in the USER_TEMPLATE of their VMs, to people alone:
-// whoever may MANAGE the VM can change it, so nothing ever reads a fact from
-// it. The attributes are
+// Labels shows volumes in the USER_TEMPLATE of their VMs, to people: whoever
+// may MANAGE the VM can change it, so no fact is read from it while there is
+// anybody else to ask. A VM that shows a volume does not move while the daemon
+// is silent (Client.Shown). The attributes are
 //
 //	ONEVOLUME = [ ID = "3", NAME = "data", SERIAL = "onevolume-3", SIZE = "65536", TARGET = "sdiv" ]
 //

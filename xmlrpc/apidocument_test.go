@@ -48,7 +48,7 @@ func TestAPIDocument(t *testing.T) {
 	t.Parallel()
 	w := newWorldAt(t, func() time.Time { return time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC) })
 	w.Operator = yielding{w.op}
-	w.Access, w.Moves = granting{}, &mover{n: 1}
+	w.Access, w.Moves, w.Hints = granting{}, &mover{n: 1}, &heard{}
 	c := w.client(asRoot).Wire
 	names, err := c.Call(t.Context(), "system.listMethods")
 	if err != nil {

@@ -69,6 +69,7 @@ type Server struct {
 	Inventory Inventory
 	Operator  Operator
 	Moves     Mover
+	Hints     Hints  // nil when VMs are not followed
 	Health    Health // nil when nothing compares
 	Arrays    Arrays // nil when none is configured
 	Spaces    Spaces // nil when no array makes volumes
@@ -95,6 +96,7 @@ func (s *Server) Register(w *wire.Server) {
 	w.Add(s.workflowMethods()...)
 	w.Add(s.accessMethods()...)
 	w.Add(s.moveMethods()...)
+	w.Add(s.hintMethods()...)
 	w.Add(s.careMethods()...)
 	w.Add(s.quotaMethods()...)
 	w.Add(s.arrayMethods()...)

@@ -103,7 +103,11 @@ func run(t *testing.T, database func(*testscript.Env) (string, error)) {
 
 // setup gives each script a cloud and a daemon of its own.
 func setup(env *testscript.Env, database string) error {
-	o := onetest.New(onetest.Small())
+	small := onetest.Small()
+	// Its volume is in another daemon's inventory.
+	small.VMs = append(small.VMs, onetest.VM{ID: 9, Name: "vm-shows", Host: "host01",
+		UserTemplate: `ONEVOLUME=[ID="3",NAME="data",SERIAL="onevolume-3",SIZE="65536",TARGET="sdiv"]`})
+	o := onetest.New(small)
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 2)
 	l, err := net.Listen("tcp", "127.0.0.1:0")

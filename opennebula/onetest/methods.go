@@ -40,6 +40,7 @@ func (o *Oned) register() {
 	add("one.vmpool.infoextended", "Returns the Virtual Machine pool", o.vmPool(true), 1, i, i, i, i, s)
 	add("one.host.info", "Returns host information", o.hostInfo, 1, i, b)
 	add("one.hostpool.info", "Returns the host pool", o.hostPool, 0)
+	o.registerHooks(add)
 }
 
 func (o *Oned) userInfo(ctx context.Context, call wire.Call) (any, error) {

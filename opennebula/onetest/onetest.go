@@ -33,6 +33,9 @@ type Oned struct {
 	drop  int
 	down  bool
 	pub   zmq4.Socket // nil while no events are published
+
+	hooks    []hook
+	nextHook int
 }
 
 // machine is a VM with what grows while it lives.

@@ -106,6 +106,12 @@ func TestMigrate(t *testing.T) {
 	if got := p.calls(); !strings.HasSuffix(got, " lost; onevolume hook fail-migrate 3 host02") {
 		t.Error(got)
 	}
+	// A VM that has moved stays so, whatever onevolumed says to that.
+	p.script("migrate", "echo moved")
+	p.hook(`case $2 in post-migrate) echo 'not all have settled' >&2; exit 255 ;; esac`)
+	if r, want := p.call("migrate", params), (result{0, "moved\n", "WARN: 3 onevolume: not all have settled\n"}); r != want {
+		t.Errorf("%+v, want %+v", r, want)
+	}
 	// Between datastores the host stays the same.
 	p.script("migrate", "")
 	p.want(p.call("migrate", `'one-3' 'host01' 'host01' 3 host01`), 0)
