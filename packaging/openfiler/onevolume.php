@@ -560,8 +560,7 @@ function ov_watched($conf, $volume)
  * in the volume's name, and the device is called so too. */
 function ov_made($iqn, $path)
 {
-    $name = (string) substr(strrchr(':' . $iqn, ':'), 1);
-    return preg_match('/^ov-[0-9a-f]{32}$/D', $name) && basename($path) === $name;
+    return preg_match('/(^|:)(ov-[0-9a-f]{32})$/D', $iqn, $m) && basename($path) === $m[2];
 }
 
 function ov_free($volume)
