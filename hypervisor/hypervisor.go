@@ -79,6 +79,16 @@ type Forcer interface {
 	ForceUnplug(ctx context.Context, h command.Host, vm onevolume.VM, d Disk, wait time.Duration) error
 }
 
+// Resizer is a Driver that can tell a guest that a disk of it has grown.
+type Resizer interface {
+	// Resize has the guest see the disk with d.Serial, or d.Source, as size
+	// large, which the host's device has become before. One that is so already
+	// is left alone. Codes: NotFound (no such domain, or not the disk),
+	// Mismatch (it is larger, or not quite the disk), Busy, Refused (with the
+	// hypervisor's words), Unreachable, Unknown (no answer).
+	Resize(ctx context.Context, h command.Host, vm onevolume.VM, d Disk, size onevolume.Size) error
+}
+
 // Waker is a Driver whose hypervisor pauses a domain when a disk of it fails,
 // instead of telling the guest.
 type Waker interface {

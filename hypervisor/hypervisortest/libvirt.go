@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"onevolume"
 	"onevolume/command"
 	"onevolume/hypervisor"
 )
@@ -112,6 +113,8 @@ func (s *session) run(words []string) {
 		"resume":        s.resume,
 		"attach-device": s.attachDevice,
 		"detach-disk":   s.detachDisk,
+		"domblkinfo":    s.domblkinfo,
+		"blockresize":   s.blockresize,
 	}
 	if len(words) < 2 || known[words[0]] == nil {
 		s.m.t.Errorf("this host's virsh does not know %q", words)
@@ -219,6 +222,7 @@ func (s *session) attachDevice(d *Domain, args []string) {
 		return
 	}
 	d.addController(k.Address)
+	k.Capacity = s.m.size(k.Source)
 	d.Disks = append(d.Disks, k)
 }
 
@@ -255,6 +259,55 @@ func (s *session) detachDisk(d *Domain, args []string) {
 		return
 	}
 	d.ask(i)
+}
+
+// named gives the disk that a command calls by its target or source; with nil,
+// it has failed.
+func (s *session) named(d *Domain, name string) *Disk {
+	for i := range d.Disks {
+		if d.Disks[i].Target == name || d.Disks[i].Source == name {
+			return &d.Disks[i]
+		}
+	}
+	s.fail("invalid argument: invalid path " + name + " not assigned to domain")
+	return nil
+}
+
+func (s *session) domblkinfo(d *Domain, args []string) {
+	if len(args) != 1 {
+		s.m.t.Errorf("virsh domblkinfo has the arguments %q", args)
+		return
+	}
+	if k := s.named(d, args[0]); k != nil {
+		fmt.Fprintf(&s.out, "%-15s %d\n%-15s %d\n%-15s %d\n", "Capacity:", int64(k.Capacity), "Allocation:", 0, "Physical:", int64(s.m.size(k.Source)))
+	}
+}
+
+// blockresize speaks as QEMU 7.2 does for host devices (block/file-posix.c).
+func (s *session) blockresize(d *Domain, args []string) {
+	if len(args) != 2 {
+		s.m.t.Errorf("virsh blockresize has the arguments %q", args)
+		return
+	}
+	text, bytes := strings.CutSuffix(args[1], "B")
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || !bytes {
+		s.m.t.Errorf("virsh blockresize has the size %q; this host knows bytes alone", args[1])
+		return
+	}
+	k := s.named(d, args[0])
+	if k == nil {
+		return
+	}
+	refuse := func(text string) { s.fail("Failed to resize block device '"+args[0]+"'", text) }
+	switch is := s.m.size(k.Source); {
+	case !d.running():
+		refuse("Requested operation is not valid: domain is not running")
+	case onevolume.Size(n) > is:
+		refuse("internal error: unable to execute QEMU command 'block_resize': Cannot grow device files")
+	default:
+		k.Capacity = is // a device is as large as it is, whatever was said
+	}
 }
 
 // allDisks answers the script that lists the disks of all running domains.

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"onevolume"
 	"onevolume/command"
 	"onevolume/hypervisor"
 )
@@ -52,8 +53,11 @@ type Domain struct {
 type Disk struct {
 	hypervisor.Disk
 	Address string // controller:bus:target:unit; empty on other buses
-	asked   int    // how often the host may still see it; 0: not asked for
-	closed  bool   // with Xen: the guest has let go, and the host has not noticed
+	// Capacity is its size as the guest has it: the device's when it was
+	// plugged, until somebody says that it has grown.
+	Capacity onevolume.Size
+	asked    int  // how often the host may still see it; 0: not asked for
+	closed   bool // with Xen: the guest has let go, and the host has not noticed
 }
 
 // running says whether the domain has a process.
@@ -68,14 +72,17 @@ type Memory struct {
 	domains []*Domain
 	devices map[string]string
 	lookup  func(path string) (device string, ok bool)
+	size    func(path string) onevolume.Size
+	sizes   map[string]onevolume.Size
 	down    string
 	tool    string // xl or xm; empty with libvirt
 }
 
 // NewMemory gives a host without domains and devices.
 func NewMemory(t testing.TB) *Memory {
-	m := &Memory{t: t, devices: map[string]string{}}
+	m := &Memory{t: t, devices: map[string]string{}, sizes: map[string]onevolume.Size{}}
 	m.lookup = func(path string) (string, bool) { d, ok := m.devices[path]; return d, ok }
+	m.size = func(path string) onevolume.Size { return m.sizes[m.devices[path]] }
 	return m
 }
 
@@ -147,6 +154,21 @@ func (m *Memory) UseDevices(lookup func(path string) (device string, ok bool)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.lookup = lookup
+}
+
+// SetSize says how large a device is now, as the host's kernel has it.
+func (m *Memory) SetSize(device string, size onevolume.Size) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.sizes[device] = size
+}
+
+// UseSizes has another part of the test say how large the device behind a path
+// is, in place of SetSize, as UseDevices does for its name.
+func (m *Memory) UseSizes(size func(path string) onevolume.Size) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.size = size
 }
 
 // Down makes the hypervisor's daemon answer with the error text alone; an

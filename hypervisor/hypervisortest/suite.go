@@ -35,6 +35,11 @@ type Fixture struct {
 	// Stuck gives the domain a disk that its guest does not let go of
 	// before release is called.
 	Stuck func(t *testing.T) (d hypervisor.Disk, release func())
+	// Grow makes the first device larger, as the host's kernel has it then,
+	// and gives its size. Sees is the size of the disk with the serial number
+	// as the guest has it.
+	Grow func(t *testing.T) onevolume.Size
+	Sees func(t *testing.T, serial string) onevolume.Size
 	// Remove takes VM's domain off the host.
 	Remove func(t *testing.T)
 }
@@ -65,6 +70,11 @@ func Run(t *testing.T, driver hypervisor.Driver, fixture func(t *testing.T) Fixt
 		{"force", (*suite).force},
 		{"force what is not there", (*suite).forceNothing},
 	}
+	resize := []testCase{
+		{"resize", (*suite).resize},
+		{"resize beyond the device", (*suite).resizeTooFar},
+		{"resize what is not there", (*suite).resizeNothing},
+	}
 	tests := []testCase{
 		{"domain", (*suite).domain},
 		{"domain that is not there", (*suite).noDomain},
@@ -93,6 +103,9 @@ func Run(t *testing.T, driver hypervisor.Driver, fixture func(t *testing.T) Fixt
 	}
 	if _, can := driver.(hypervisor.Forcer); can {
 		tests = append(tests, force...)
+	}
+	if _, can := driver.(hypervisor.Resizer); can {
+		tests = append(tests, resize...)
 	}
 	for _, c := range tests {
 		t.Run(c.name, func(t *testing.T) { c.test(&suite{t, t.Context(), fixture(t)}) })

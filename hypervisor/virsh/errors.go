@@ -128,7 +128,7 @@ func said(stderr []byte) string {
 	seen := map[string]bool{}
 	for line := range strings.Lines(string(stderr)) {
 		line = strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(line), "error: "))
-		announced := strings.HasPrefix(line, "Failed to attach ") || strings.HasPrefix(line, "Failed to detach ")
+		announced := strings.HasPrefix(line, "Failed to attach ") || strings.HasPrefix(line, "Failed to detach ") || strings.HasPrefix(line, "Failed to resize ")
 		if line != "" && !announced && !seen[line] {
 			seen[line] = true
 			lines = append(lines, line)

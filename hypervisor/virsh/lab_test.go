@@ -5,6 +5,7 @@ package virsh_test
 import (
 	"fmt"
 	"path"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -71,6 +72,11 @@ func (b *bench) dial(t *testing.T) command.Host {
 	return h
 }
 
+// rescan has the host's kernel ask the first device for its size.
+func (b *bench) rescan() {
+	b.on("name=$(basename $(readlink -f %s)) && echo 1 >/sys/block/$name/device/rescan", b.source(1))
+}
+
 // clean takes all disks out of the guest again. It asks libvirt only when
 // libvirt's own file of the guest says that there is something to do.
 func (b *bench) clean() {
@@ -99,6 +105,25 @@ func (b *bench) fixture(t *testing.T) hypervisortest.Fixture {
 			b.await(t, func() bool { _, rc := b.Guest(17, "disk onevolume-9"); return rc == 0 })
 			b.on("virsh -c qemu:///system suspend one-17")
 			return d, func() { b.on("virsh -c qemu:///system resume one-17") }
+		},
+		Grow: func(t *testing.T) onevolume.Size {
+			t.Cleanup(func() {
+				b.Command("target", "resize", "virsh", "16")
+				b.rescan()
+			})
+			b.Command("target", "resize", "virsh", "24")
+			b.rescan()
+			return 24 * onevolume.MiB
+		},
+		Sees: func(t *testing.T, serial string) onevolume.Size {
+			b.await(t, func() bool { _, rc := b.Guest(17, "disk "+serial); return rc == 0 })
+			dev, _ := b.Guest(17, "disk "+serial)
+			out, rc := b.Guest(17, "cat /sys/block/"+path.Base(strings.TrimSpace(dev))+"/size")
+			sectors, err := strconv.ParseInt(strings.TrimSpace(out), 10, 64)
+			if rc != 0 || err != nil {
+				t.Fatalf("the size of %s in the guest: %q, %d, %v", dev, out, rc, err)
+			}
+			return onevolume.Size(sectors * 512)
 		},
 		Remove: func(t *testing.T) {
 			b.on("virsh -c qemu:///system destroy one-17")

@@ -32,6 +32,7 @@ func memory(t *testing.T) (*hypervisortest.Memory, *commandtest.Host) {
 	m.AddDevice(byPath2, "8:10")
 	m.AddDevice("/dev/other", "8:20")
 	m.AddDevice(odd, "8:30")
+	m.SetSize("8:0", onevolume.GiB)
 	return m, commandtest.NewHost(t, "host01", func(c command.Cmd) (command.Result, error) {
 		if r, ok := m.Handle(c); ok {
 			return r, nil
@@ -62,6 +63,20 @@ func fixture(t *testing.T) hypervisortest.Fixture {
 			})
 			return k, func() { m.Edit("one-17", func(d *hypervisortest.Domain) { d.Guest = hypervisortest.LetsGo }) }
 		},
+		Grow: func(*testing.T) onevolume.Size {
+			m.SetSize("8:0", onevolume.GiB+512)
+			return onevolume.GiB + 512
+		},
+		Sees: func(t *testing.T, serial string) onevolume.Size {
+			d, _ := m.Domain("one-17")
+			for _, k := range d.Disks {
+				if k.Serial == serial {
+					return k.Capacity
+				}
+			}
+			t.Fatalf("the guest has no disk %s: %+v", serial, d.Disks)
+			return 0
+		},
 		Remove: func(t *testing.T) { m.RemoveDomain("one-17") },
 	}
 }
@@ -73,7 +88,7 @@ func TestSuite(t *testing.T) {
 // The exact commands, once.
 func TestCommands(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, h := memory(t)
+		m, h := memory(t)
 		v, vm := virsh.New(virsh.Options{}), onevolume.VM{ID: 17, DeployID: uuid}
 		dom, err := v.Domain(t.Context(), h, vm)
 		if err != nil {
@@ -83,6 +98,10 @@ func TestCommands(t *testing.T) {
 		if _, err := v.Plug(t.Context(), h, dom, d); err != nil {
 			t.Fatal(err)
 		}
+		m.SetSize("8:0", 2*onevolume.GiB)
+		if err := v.Resize(t.Context(), h, vm, d, 2*onevolume.GiB); err != nil {
+			t.Fatal(err)
+		}
 		if err := v.Unplug(t.Context(), h, vm, d, 0); err != nil {
 			t.Fatal(err)
 		}
@@ -90,6 +109,10 @@ func TestCommands(t *testing.T) {
 		want := []string{
 			"virsh -c qemu:///system -q '" + look,
 			"virsh -c qemu:///system -q 'attach-device " + uuid + " /dev/stdin --live; " + look,
+			"virsh -c qemu:///system -q '" + look,
+			"virsh -c qemu:///system -q 'domblkinfo " + uuid + " sdiv'",
+			"virsh -c qemu:///system -q 'blockresize " + uuid + " sdiv 2147483648B; " + look,
+			"virsh -c qemu:///system -q 'domblkinfo " + uuid + " sdiv'",
 			"virsh -c qemu:///system -q 'detach-disk " + uuid + " " + byPath + " --live; " + look,
 		}
 		if got := h.Net().Lines("host01"); !slices.Equal(got, want) {
@@ -111,7 +134,7 @@ func TestCommands(t *testing.T) {
 			t.Errorf("dry run of plug: %v", plug)
 		}
 		dom.Disks = []hypervisor.Disk{d}
-		if unplug := v.UnplugCommands(dom, d); len(unplug) != 1 || unplug[0].String() != want[2] {
+		if unplug := v.UnplugCommands(dom, d); len(unplug) != 1 || unplug[0].String() != want[6] {
 			t.Errorf("dry run of unplug: %v", unplug)
 		}
 	})
