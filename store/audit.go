@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"strconv"
@@ -28,7 +27,7 @@ func fit(s string, n int) string { return shorten(strings.ToValidUTF8(s, "\uFFFD
 
 // deed adds a line to the audit. Its id is the last lock that a transaction
 // takes.
-func (s *Store) deed(ctx context.Context, tx *sql.Tx, d onevolume.Deed) error {
+func (s *Store) deed(ctx context.Context, tx *transaction, d onevolume.Deed) error {
 	id, err := nextID(ctx, tx, "audit")
 	if err != nil {
 		return err
@@ -45,7 +44,7 @@ func (s *Store) deed(ctx context.Context, tx *sql.Tx, d onevolume.Deed) error {
 
 // asked adds the ask that the context carries, with its object and result.
 // Without an ask it adds nothing.
-func (s *Store) asked(ctx context.Context, tx *sql.Tx, d onevolume.Deed) error {
+func (s *Store) asked(ctx context.Context, tx *transaction, d onevolume.Deed) error {
 	ask, ok := onevolume.AskOf(ctx)
 	if !ok {
 		return nil
@@ -63,7 +62,7 @@ func (o *operation) deed(result string) onevolume.Deed {
 // was refused, and what other packages did. The id is the store's, and so is
 // the time where it is not set.
 func (s *Store) Audit(ctx context.Context, d onevolume.Deed) error {
-	return s.write(ctx, "writing to the audit", func(tx *sql.Tx) error { return s.deed(ctx, tx, d) })
+	return s.write(ctx, "writing to the audit", func(tx *transaction) error { return s.deed(ctx, tx, d) })
 }
 
 // History lists the deeds that h asks for and its viewer may see, the newest

@@ -56,7 +56,7 @@ func (s *Store) backupTo(ctx context.Context, f *newFile) (Backup, error) {
 	}
 	err := s.persist(ctx, "reading the inventory for a backup", func() error {
 		return s.snapshot(ctx, func(from *sql.Tx) error {
-			err := file.try(ctx, doing, func(to *sql.Tx) error { return b.fill(ctx, from, to) })
+			err := file.try(ctx, doing, func(to *transaction) error { return b.fill(ctx, from, to) })
 			var reading readError
 			if errors.As(err, &reading) {
 				return reading.error
@@ -99,7 +99,7 @@ func (s *Store) snapshot(ctx context.Context, f func(tx *sql.Tx) error) error {
 }
 
 // fill puts the content of an inventory into an empty one.
-func (b *Backup) fill(ctx context.Context, from, to *sql.Tx) error {
+func (b *Backup) fill(ctx context.Context, from *sql.Tx, to *transaction) error {
 	if _, err := to.ExecContext(ctx, "DELETE FROM one_volume_control"); err != nil {
 		return err
 	}

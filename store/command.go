@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"time"
 
@@ -19,7 +18,7 @@ const commandsAtOnce = 64
 const longestCommand = 1 << 20
 
 // appendCommands writes what was run before the entry with the number seq.
-func appendCommands(ctx context.Context, tx *sql.Tx, op, seq int, list []onevolume.Command) error {
+func appendCommands(ctx context.Context, tx *transaction, op, seq int, list []onevolume.Command) error {
 	for n := 0; n < len(list); n += commandsAtOnce {
 		some := list[n:min(n+commandsAtOnce, len(list))]
 		query := "INSERT INTO one_volume_command (" + commandColumns + ") VALUES "

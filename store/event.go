@@ -28,19 +28,12 @@ type touched struct {
 	ops     map[onevolume.VolumeID]*onevolume.Operation
 }
 
-// watch begins to note what a transaction changes.
-func (s *Store) watch(tx *sql.Tx) *touched {
-	t := &touched{volumes: map[onevolume.VolumeID]*onevolume.Volume{}, deleted: map[onevolume.VolumeID]bool{}, ops: map[onevolume.VolumeID]*onevolume.Operation{}}
-	s.touched.Store(tx, t)
-	return t
-}
-
-func (s *Store) of(tx *sql.Tx, id onevolume.VolumeID) *touched {
-	v, ok := s.touched.Load(tx)
-	if !ok {
-		return nil // a database that is being filled tells nobody
+// of gives the record of a transaction, in which the volume is now.
+func (tx *transaction) of(id onevolume.VolumeID) *touched {
+	t := &tx.touched
+	if t.volumes == nil {
+		*t = touched{volumes: map[onevolume.VolumeID]*onevolume.Volume{}, deleted: map[onevolume.VolumeID]bool{}, ops: map[onevolume.VolumeID]*onevolume.Operation{}}
 	}
-	t := v.(*touched)
 	if _, known := t.volumes[id]; !known {
 		t.order, t.volumes[id] = append(t.order, id), nil
 	}
@@ -49,32 +42,27 @@ func (s *Store) of(tx *sql.Tx, id onevolume.VolumeID) *touched {
 
 // wrote notes that a volume was written, deleted that it was deleted, and
 // moved that its operation was.
-func (s *Store) wrote(tx *sql.Tx, r *row) {
-	if t := s.of(tx, r.ID); t != nil {
-		v := r.Volume
-		t.volumes[r.ID] = &v
-	}
+func (tx *transaction) wrote(r *row) {
+	v := r.Volume
+	tx.of(r.ID).volumes[r.ID] = &v
 }
 
-func (s *Store) deleted(tx *sql.Tx, r *row) {
-	if t := s.of(tx, r.ID); t != nil {
-		s.wrote(tx, r)
-		t.deleted[r.ID] = true
-	}
+func (tx *transaction) deleted(r *row) {
+	tx.wrote(r)
+	tx.of(r.ID).deleted[r.ID] = true
 }
 
-func (s *Store) moved(tx *sql.Tx, o *operation, status onevolume.Status) {
-	if t := s.of(tx, o.Volume); t != nil {
-		op := o.Operation
-		op.Status = status
-		t.ops[o.Volume] = &op
-	}
+func (tx *transaction) moved(o *operation, status onevolume.Status) {
+	op := o.Operation
+	op.Status = status
+	tx.of(o.Volume).ops[o.Volume] = &op
 }
 
 // tellOf writes the events of a transaction. Their id is the last lock that
 // it takes, after the audit's, and is held until the commit: who sees an event
 // has seen all before it.
-func (s *Store) tellOf(ctx context.Context, tx *sql.Tx, t *touched) error {
+func (s *Store) tellOf(ctx context.Context, tx *transaction) error {
+	t := &tx.touched
 	for _, id := range t.order {
 		v, op := t.volumes[id], t.ops[id]
 		if v == nil {
@@ -109,7 +97,7 @@ func (s *Store) tellOf(ctx context.Context, tx *sql.Tx, t *touched) error {
 }
 
 // tellEvent adds an event, and takes away what is too many.
-func (s *Store) tellEvent(ctx context.Context, tx *sql.Tx, c onevolume.Change) error {
+func (s *Store) tellEvent(ctx context.Context, tx *transaction, c onevolume.Change) error {
 	id, err := nextID(ctx, tx, "event")
 	if err != nil {
 		return err

@@ -25,11 +25,8 @@ func (s *Store) Impatient(n int) { s.tries = n }
 
 // Limit bounds the pages of a SQLite file, as a full disk does.
 func (s *Store) Limit(ctx context.Context, pages int) error {
-	if err := s.WithoutCache(); err != nil { // which holds a connection
-		return err
-	}
-	s.db.SetMaxOpenConns(1) // the bound is a connection's
-	_, err := s.db.ExecContext(ctx, fmt.Sprintf("PRAGMA max_page_count = %d", pages))
+	_, err := s.writer.conn.ExecContext(ctx, // the bound is a connection's
+		fmt.Sprintf("PRAGMA max_page_count = %d", pages))
 	return err
 }
 

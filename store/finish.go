@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"strings"
 	"time"
@@ -23,7 +22,7 @@ func (s *Store) Finish(ctx context.Context, ref onevolume.OperationRef, e onevol
 	if err := checkEnding(ref, e); err != nil {
 		return err
 	}
-	return s.write(ctx, fmt.Sprintf("ending operation %d", ref.ID), func(tx *sql.Tx) error {
+	return s.write(ctx, fmt.Sprintf("ending operation %d", ref.ID), func(tx *transaction) error {
 		o, err := readOperation(ctx, tx, ref.ID)
 		if err != nil {
 			return err
@@ -47,7 +46,7 @@ func (s *Store) Finish(ctx context.Context, ref onevolume.OperationRef, e onevol
 		if err != nil {
 			return err
 		}
-		s.moved(tx, o, e.Status)
+		tx.moved(o, e.Status)
 		if err := s.settleVolume(ctx, tx, o, e, now); err != nil {
 			return err
 		}
@@ -105,7 +104,7 @@ func badEnding(ref onevolume.OperationRef, e onevolume.Ending, why string) error
 }
 
 // settleVolume gives the volume its state after the operation.
-func (s *Store) settleVolume(ctx context.Context, tx *sql.Tx, o *operation, e onevolume.Ending, now time.Time) error {
+func (s *Store) settleVolume(ctx context.Context, tx *transaction, o *operation, e onevolume.Ending, now time.Time) error {
 	r, err := s.get(ctx, tx, o.Volume)
 	if err != nil {
 		return err
@@ -145,7 +144,7 @@ func (s *Store) settleVolume(ctx context.Context, tx *sql.Tx, o *operation, e on
 
 // goHome gives a volume back to whoever registered it, under the name it had
 // there.
-func goHome(ctx context.Context, tx *sql.Tx, r *row) error {
+func goHome(ctx context.Context, tx *transaction, r *row) error {
 	name := r.Name
 	if r.homeName != "" {
 		name = r.homeName
@@ -166,7 +165,7 @@ func goHome(ctx context.Context, tx *sql.Tx, r *row) error {
 }
 
 // giveTo makes a picked volume its VM owner's.
-func giveTo(ctx context.Context, tx *sql.Tx, r *row, owner onevolume.Owner) error {
+func giveTo(ctx context.Context, tx *transaction, r *row, owner onevolume.Owner) error {
 	free, err := freeName(ctx, tx, r.ID, owner.UID, r.Name)
 	if err != nil {
 		return err
@@ -182,7 +181,7 @@ func giveTo(ctx context.Context, tx *sql.Tx, r *row, owner onevolume.Owner) erro
 // with the volume's id behind it, and with a number more if need be. A volume
 // that changes hands by itself must not fail of its name; OpenNebula, where
 // only people change owners, refuses instead.
-func freeName(ctx context.Context, tx *sql.Tx, id onevolume.VolumeID, uid int, name string) (string, error) {
+func freeName(ctx context.Context, tx *transaction, id onevolume.VolumeID, uid int, name string) (string, error) {
 	try := name
 	for n := 1; ; n++ {
 		var holders int

@@ -48,7 +48,7 @@ func (s *Store) refuseHeld(ctx context.Context, q querier, kind onevolume.Kind, 
 
 // Lift ends the hold. Without one it does nothing.
 func (s *Store) Lift(ctx context.Context) error {
-	return s.write(ctx, "lifting the hold on the inventory", func(tx *sql.Tx) error {
+	return s.write(ctx, "lifting the hold on the inventory", func(tx *transaction) error {
 		err := changed(tx.ExecContext(ctx, "DELETE FROM one_volume_control WHERE name = 'hold'"))
 		if errors.Is(err, errLost) {
 			return nil

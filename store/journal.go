@@ -31,7 +31,7 @@ func (s *Store) Record(ctx context.Context, ref onevolume.OperationRef, entries 
 			entries[i].Time = now
 		}
 	}
-	return s.write(ctx, fmt.Sprintf("recording operation %d", ref.ID), func(tx *sql.Tx) error {
+	return s.write(ctx, fmt.Sprintf("recording operation %d", ref.ID), func(tx *transaction) error {
 		o, err := readOperation(ctx, tx, ref.ID)
 		if err != nil {
 			return err
@@ -62,7 +62,7 @@ func (s *Store) Record(ctx context.Context, ref onevolume.OperationRef, entries 
 }
 
 // repeated says whether the journal ends in these very entries.
-func repeated(ctx context.Context, tx *sql.Tx, o *operation, entries []onevolume.Entry) (bool, error) {
+func repeated(ctx context.Context, tx *transaction, o *operation, entries []onevolume.Entry) (bool, error) {
 	if len(entries) == 0 || o.journal < len(entries) {
 		return false, nil
 	}
@@ -81,7 +81,7 @@ func repeated(ctx context.Context, tx *sql.Tx, o *operation, entries []onevolume
 
 // checkEvents refuses events that cannot follow those before them: a journal
 // that tells of something no run does could not be resumed by anybody.
-func checkEvents(ctx context.Context, tx *sql.Tx, o *operation, entries []onevolume.Entry) error {
+func checkEvents(ctx context.Context, tx *transaction, o *operation, entries []onevolume.Entry) error {
 	last := map[string]onevolume.Event{}
 	for _, e := range entries {
 		before, known := last[e.Step]
@@ -99,7 +99,7 @@ func checkEvents(ctx context.Context, tx *sql.Tx, o *operation, entries []onevol
 	return nil
 }
 
-func appendJournal(ctx context.Context, tx *sql.Tx, o *operation, entries []onevolume.Entry) error {
+func appendJournal(ctx context.Context, tx *transaction, o *operation, entries []onevolume.Entry) error {
 	for i, e := range entries {
 		_, err := tx.ExecContext(ctx, "INSERT INTO one_volume_journal (op, seq, step, event, time, generation, owner, detail) VALUES ("+marks(8)+")",
 			o.ID, o.journal+i+1, e.Step, string(e.Event), millis(e.Time), o.Generation, o.Owner, e.Detail)
@@ -114,7 +114,7 @@ func appendJournal(ctx context.Context, tx *sql.Tx, o *operation, entries []onev
 }
 
 // note writes what a step learned to the operation's volume.
-func (s *Store) note(ctx context.Context, tx *sql.Tx, o *operation, note onevolume.Note) error {
+func (s *Store) note(ctx context.Context, tx *transaction, o *operation, note onevolume.Note) error {
 	if note == (onevolume.Note{}) {
 		return nil
 	}

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 
@@ -67,7 +66,7 @@ func (s *Store) SetLabelled(ctx context.Context, vm onevolume.VMID, may bool) er
 	if err != nil || is == may {
 		return err
 	}
-	return s.write(ctx, doing, func(tx *sql.Tx) error {
+	return s.write(ctx, doing, func(tx *transaction) error {
 		if !may {
 			_, err := tx.ExecContext(ctx, "DELETE FROM "+labelTable+" WHERE vm_id = ?", int(vm))
 			return err
@@ -82,7 +81,7 @@ func (s *Store) SetLabelled(ctx context.Context, vm onevolume.VMID, may bool) er
 
 // mergeLabels adds the VMs of a backup to those there: any of them may show
 // volumes.
-func mergeLabels(ctx context.Context, file *Store, tx *sql.Tx) error {
+func mergeLabels(ctx context.Context, file *Store, tx *transaction) error {
 	query := "SELECT vm_id FROM " + labelTable + " ORDER BY vm_id"
 	is, err := vmIDs(ctx, tx, query)
 	if err != nil {

@@ -45,7 +45,7 @@ var errCopy = errors.New("no copy can be made")
 // content. As the database was before, it is kept beside it.
 func (s *Store) migrateFile(ctx context.Context, steps []script, from, to int) error {
 	var kept string
-	err := s.write(ctx, migrating(s.kind, to), func(tx *sql.Tx) error {
+	err := s.write(ctx, migrating(s.kind, to), func(tx *transaction) error {
 		if err := unkeep(&kept); err != nil {
 			return err
 		}
@@ -221,7 +221,7 @@ func (s *Store) migrateServer(ctx context.Context, steps []script, from, to int)
 		if err := runRepeatably(ctx, s.db, statements(step.text, s.kind)); err != nil {
 			return s.outward(doing, err)
 		}
-		err := s.write(ctx, doing, func(tx *sql.Tx) error { return setVersion(ctx, tx, step.version-1, step.version) })
+		err := s.write(ctx, doing, func(tx *transaction) error { return setVersion(ctx, tx, step.version-1, step.version) })
 		if err != nil {
 			return err
 		}

@@ -56,7 +56,7 @@ func scanOperation(from scanner) (*operation, error) {
 }
 
 // open writes a new RUNNING operation.
-func (o *operation) open(ctx context.Context, tx *sql.Tx) error {
+func (o *operation) open(ctx context.Context, tx *transaction) error {
 	task := ""
 	if o.Task != nil || o.Kind == onevolume.Migrate {
 		var what any = o.Task
@@ -229,7 +229,7 @@ func (s *Store) TakeOver(ctx context.Context, ref onevolume.OperationRef, owner 
 	if owner == "" || lease < time.Millisecond {
 		return op, onevolume.Errorf(onevolume.Invalid, "Taking over operation %d needs an owner and a lease.", ref.ID)
 	}
-	err = s.write(ctx, fmt.Sprintf("taking over operation %d", ref.ID), func(tx *sql.Tx) error {
+	err = s.write(ctx, fmt.Sprintf("taking over operation %d", ref.ID), func(tx *transaction) error {
 		o, err := readOperation(ctx, tx, ref.ID)
 		if err != nil {
 			return err
@@ -255,7 +255,7 @@ func (s *Store) TakeOver(ctx context.Context, ref onevolume.OperationRef, owner 
 		if err != nil {
 			return err
 		}
-		s.moved(tx, o, onevolume.Running)
+		tx.moved(o, onevolume.Running)
 		d := o.deed("ok")
 		d.Ask = onevolume.Ask{By: o.By, From: owner, Action: "take over", Text: "from " + from}
 		return s.deed(ctx, tx, d)

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -86,7 +85,7 @@ func (s *Store) SetLimits(ctx context.Context, of onevolume.QuotaOf, change func
 		return onevolume.Errorf(onevolume.Invalid, "There is no quota of %s %d.", of.Kind, of.ID)
 	}
 	var own error // change's
-	err := s.write(ctx, fmt.Sprintf("setting the quota of %s %d", of.Kind, of.ID), func(tx *sql.Tx) error {
+	err := s.write(ctx, fmt.Sprintf("setting the quota of %s %d", of.Kind, of.ID), func(tx *transaction) error {
 		if err := lineUp(ctx, tx, of); err != nil {
 			return err
 		}

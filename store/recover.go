@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 
 	"onevolume"
@@ -26,7 +25,7 @@ func (s *Store) Recover(ctx context.Context, id onevolume.VolumeID, r onevolume.
 	case r.State == onevolume.Attached && r.Attachment.VM < 0:
 		return onevolume.Errorf(onevolume.Invalid, "Volume %d cannot be declared ATTACHED without a VM.", id)
 	}
-	return s.write(ctx, fmt.Sprintf("recovering volume %d", id), func(tx *sql.Tx) error {
+	return s.write(ctx, fmt.Sprintf("recovering volume %d", id), func(tx *transaction) error {
 		v, err := s.get(ctx, tx, id)
 		if err != nil {
 			return err
@@ -68,7 +67,7 @@ func (s *Store) Recover(ctx context.Context, id onevolume.VolumeID, r onevolume.
 }
 
 // recovered writes the volume, and ends a parked operation.
-func (s *Store) recovered(ctx context.Context, tx *sql.Tx, v *row) error {
+func (s *Store) recovered(ctx context.Context, tx *transaction, v *row) error {
 	err := s.save(ctx, tx, v, s.now())
 	switch {
 	case troubleOf(err) == duplicate:
@@ -86,7 +85,7 @@ func (s *Store) recovered(ctx context.Context, tx *sql.Tx, v *row) error {
 	if (o.Kind == onevolume.Detach) == v.State.Free() {
 		end = onevolume.Done
 	}
-	s.moved(tx, o, end)
+	tx.moved(o, end)
 	return changed(tx.ExecContext(ctx, "UPDATE one_volume_operation SET status = ? WHERE oid = ? AND generation = ? AND status = ?",
 		string(end), o.ID, o.Generation, string(onevolume.Parked)))
 }

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"time"
 
@@ -29,7 +28,7 @@ func (s *Store) Reopen(ctx context.Context, id int, way onevolume.Way, owner str
 	if owner == "" || lease < time.Millisecond {
 		return op, onevolume.Errorf(onevolume.Invalid, "Reopening operation %d needs an owner and a lease.", id)
 	}
-	err = s.write(ctx, fmt.Sprintf("reopening operation %d", id), func(tx *sql.Tx) error {
+	err = s.write(ctx, fmt.Sprintf("reopening operation %d", id), func(tx *transaction) error {
 		o, err := readOperation(ctx, tx, id)
 		if err != nil {
 			return err
@@ -55,7 +54,7 @@ func (s *Store) Reopen(ctx context.Context, id int, way onevolume.Way, owner str
 }
 
 // reopenable reads the volume of an operation that may be reopened.
-func (s *Store) reopenable(ctx context.Context, tx *sql.Tx, o *operation, way onevolume.Way) (*row, error) {
+func (s *Store) reopenable(ctx context.Context, tx *transaction, o *operation, way onevolume.Way) (*row, error) {
 	switch {
 	case o.Status == onevolume.Running && o.Way != onevolume.Decide:
 		return nil, onevolume.Errorf(onevolume.Stale, "Operation %d was reopened already: %s has it.", o.ID, o.Owner)
@@ -83,7 +82,7 @@ func (s *Store) reopenable(ctx context.Context, tx *sql.Tx, o *operation, way on
 }
 
 // reopen writes what Reopen promises.
-func (s *Store) reopen(ctx context.Context, tx *sql.Tx, o *operation, r *row, way onevolume.Way, owner string, lease time.Duration) error {
+func (s *Store) reopen(ctx context.Context, tx *transaction, o *operation, r *row, way onevolume.Way, owner string, lease time.Duration) error {
 	next := onevolume.Attaching
 	switch {
 	case o.Kind == onevolume.Migrate, o.Kind.OnArray() && o.Prior == onevolume.Attached:
@@ -115,7 +114,7 @@ func (s *Store) reopen(ctx context.Context, tx *sql.Tx, o *operation, r *row, wa
 		" generation = ?, lease = ?, term = ?, ended = 0, error = '' WHERE oid = ? AND generation = ? AND status = ?",
 		string(o.Status), int(o.Volume), string(way), owner, o.Generation, millis(o.Lease), lease.Milliseconds(),
 		o.ID, was, string(onevolume.Parked)))
-	s.moved(tx, o, o.Status)
+	tx.moved(o, o.Status)
 	if troubleOf(err) == duplicate {
 		return errLost // another operation took the volume in between
 	}
@@ -123,7 +122,7 @@ func (s *Store) reopen(ctx context.Context, tx *sql.Tx, o *operation, r *row, wa
 }
 
 // letGo says whether a detach's journal shows that the guest has let go.
-func letGo(ctx context.Context, tx *sql.Tx, id int) (gone bool, err error) {
+func letGo(ctx context.Context, tx *transaction, id int) (gone bool, err error) {
 	entries, err := readJournal(ctx, tx, id, 0)
 	for _, e := range entries {
 		switch {

@@ -66,7 +66,7 @@ func (s *Store) markOf(ctx context.Context, path string) (mark, error) {
 
 // replace puts the content of a backup in the place of what is there, which
 // must still be what was saved.
-func (s *Store) replace(ctx context.Context, file *Store, tx *sql.Tx, r *Restored, saved mark) error {
+func (s *Store) replace(ctx context.Context, file *Store, tx *transaction, r *Restored, saved mark) error {
 	// Locks first: who wants an id waits here, and operations stay as they
 	// are judged.
 	err := run(ctx, tx, []string{
@@ -141,7 +141,7 @@ func newestVersion(ctx context.Context, q querier) (n int64, err error) {
 }
 
 // raise keeps ids, generations and versions from being given out again.
-func (s *Store) raise(ctx context.Context, tx *sql.Tx, is, from mark, newest int64) error {
+func (s *Store) raise(ctx context.Context, tx *transaction, is, from mark, newest int64) error {
 	volumes, operations := max(is.nextVolume, from.nextVolume), max(is.nextOperation, from.nextOperation)
 	// An inventory that is there and went on from where the backup was made
 	// knows all that it gave out; any other does not.
@@ -168,7 +168,7 @@ func (s *Store) raise(ctx context.Context, tx *sql.Tx, is, from mark, newest int
 // mergeAudit adds the backup's deeds that are not there. One whose id another
 // deed has gets the next one: none is lost, and none of those there is
 // touched.
-func (s *Store) mergeAudit(ctx context.Context, file *Store, tx *sql.Tx, next int64) error {
+func (s *Store) mergeAudit(ctx context.Context, file *Store, tx *transaction, next int64) error {
 	var audit table
 	for _, t := range dataTables {
 		if t.name == auditTable {
@@ -222,7 +222,7 @@ func digest(values []any) uint64 {
 }
 
 // settleRestored parks what ran, holds the inventory, and leaves the deed.
-func (s *Store) settleRestored(ctx context.Context, file *Store, tx *sql.Tx, r *Restored) error {
+func (s *Store) settleRestored(ctx context.Context, file *Store, tx *transaction, r *Restored) error {
 	now, made := s.now(), r.Made.Format(time.RFC3339)
 	if err := s.parkRestored(ctx, tx, r, made); err != nil {
 		return err
@@ -251,7 +251,7 @@ func (s *Store) settleRestored(ctx context.Context, file *Store, tx *sql.Tx, r *
 
 // parkRestored parks the operations that ran when the backup was made: their
 // owners are gone, or work for another inventory.
-func (s *Store) parkRestored(ctx context.Context, tx *sql.Tx, r *Restored, made string) error {
+func (s *Store) parkRestored(ctx context.Context, tx *transaction, r *Restored, made string) error {
 	list, err := operations(ctx, tx, "SELECT "+operationColumns+" FROM one_volume_operation WHERE status = ? ORDER BY oid", string(onevolume.Running))
 	if err != nil {
 		return err

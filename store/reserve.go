@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -47,7 +46,7 @@ func (s *Store) Reserve(ctx context.Context, who onevolume.Caller, r onevolume.R
 	}
 	var op onevolume.Operation
 	var v onevolume.Volume
-	err := s.write(ctx, doing, func(tx *sql.Tx) error {
+	err := s.write(ctx, doing, func(tx *transaction) error {
 		o, row, err := s.again(ctx, tx, who, r)
 		if err == nil && o == nil {
 			o, row, err = s.reserve(ctx, tx, who, r)
@@ -89,7 +88,7 @@ func checkRequest(r onevolume.Request) error {
 }
 
 // again finds the operation that the same request opened before.
-func (s *Store) again(ctx context.Context, tx *sql.Tx, who onevolume.Caller, r onevolume.Request) (*operation, row, error) {
+func (s *Store) again(ctx context.Context, tx *transaction, who onevolume.Caller, r onevolume.Request) (*operation, row, error) {
 	found, err := operations(ctx, tx, "SELECT "+operationColumns+" FROM one_volume_operation"+
 		" WHERE status = ? AND kind = ? AND vm_id = ? AND owner = ? AND by_uid = ? AND journal = 0 ORDER BY oid",
 		string(onevolume.Running), string(r.Kind), int(r.VM.ID), r.Owner, who.UID)
@@ -119,9 +118,13 @@ const rounds = 64
 
 // reserve opens an operation on the first of the chosen volumes that nobody
 // else takes.
-func (s *Store) reserve(ctx context.Context, tx *sql.Tx, who onevolume.Caller, r onevolume.Request) (*operation, row, error) {
+func (s *Store) reserve(ctx context.Context, tx *transaction, who onevolume.Caller, r onevolume.Request) (*operation, row, error) {
+	limit := candidates
+	if s.kind.oneWriter {
+		limit = 1 // nobody can be first
+	}
 	for range rounds {
-		found, err := s.choose(ctx, tx, who, r, candidates)
+		found, err := s.choose(ctx, tx, who, r, limit)
 		if err != nil {
 			return nil, row{}, err
 		}
@@ -161,7 +164,7 @@ func admitTo(ctx context.Context, q querier, holding bool, who onevolume.Caller,
 
 // claim moves a chosen volume to ATTACHING or DETACHING, and says whether it
 // still was as it was chosen.
-func (s *Store) claim(ctx context.Context, tx *sql.Tx, r onevolume.Request, v *row) (bool, error) {
+func (s *Store) claim(ctx context.Context, tx *transaction, r onevolume.Request, v *row) (bool, error) {
 	next := onevolume.Attaching
 	switch r.Kind {
 	case onevolume.Detach, onevolume.Release:
@@ -193,7 +196,7 @@ func (s *Store) claim(ctx context.Context, tx *sql.Tx, r onevolume.Request, v *r
 
 // begin opens the operation on a volume that was claimed. Its id comes after
 // the claim: whoever loses that has not kept others waiting for an id.
-func (s *Store) begin(ctx context.Context, tx *sql.Tx, who onevolume.Caller, r onevolume.Request, v *row, prior onevolume.State) (*operation, error) {
+func (s *Store) begin(ctx context.Context, tx *transaction, who onevolume.Caller, r onevolume.Request, v *row, prior onevolume.State) (*operation, error) {
 	id, err := nextID(ctx, tx, "operation")
 	if err != nil {
 		return nil, err
@@ -209,6 +212,6 @@ func (s *Store) begin(ctx context.Context, tx *sql.Tx, who onevolume.Caller, r o
 	if err := changed(tx.ExecContext(ctx, "UPDATE one_volume SET operation = ? WHERE oid = ?", id, int(v.ID))); err != nil {
 		return nil, err
 	}
-	s.moved(tx, o, o.Status)
+	tx.moved(o, o.Status)
 	return o, o.open(ctx, tx)
 }

@@ -210,7 +210,7 @@ func (s *Store) restoreOver(ctx context.Context, file *Store, r *Restored, o Res
 		}
 		was = saved
 	}
-	err = s.write(ctx, fmt.Sprintf("restoring the backup %s into %s", r.Path, s.kind.name), func(tx *sql.Tx) error {
+	err = s.write(ctx, fmt.Sprintf("restoring the backup %s into %s", r.Path, s.kind.name), func(tx *transaction) error {
 		return s.replace(ctx, file, tx, r, was)
 	})
 	if err != nil && r.Before.Path != "" && onevolume.CodeOf(err) != onevolume.Unknown {

@@ -38,6 +38,9 @@ type row struct {
 	read             onevolume.CHAP
 	sealed, sealedIn string
 	readVersion      int
+	// was are the values of the row as it was read in a transaction, to write
+	// back only what changed; nil when it was read outside of one.
+	was []any
 }
 
 // scanner is *sql.Row or *sql.Rows.
@@ -139,32 +142,52 @@ func (s *Store) values(r *row) ([]any, error) {
 }
 
 // insert writes a new row.
-func (s *Store) insert(ctx context.Context, tx *sql.Tx, r *row) error {
+func (s *Store) insert(ctx context.Context, tx *transaction, r *row) error {
 	values, err := s.values(r)
 	if err != nil {
 		return err
 	}
 	_, err = tx.ExecContext(ctx, "INSERT INTO one_volume ("+writtenColumns+") VALUES ("+marks(len(values))+")", values...)
 	if err == nil {
-		s.wrote(tx, r)
+		tx.wrote(r)
 	}
 	return err
 }
 
+// written are the columns of values.
+var written = strings.Split(writtenColumns, ", ")
+
 // save writes a row back if it still is the one that was read, else it fails
-// with errLost.
-func (s *Store) save(ctx context.Context, tx *sql.Tx, r *row, now time.Time) error {
+// with errLost. It names only the columns that changed: the others' indexes,
+// which SQLite would write anew even with the same content, stay as they are.
+func (s *Store) save(ctx context.Context, tx *transaction, r *row, now time.Time) error {
 	r.Version, r.Modified = r.readVersion+1, now
 	values, err := s.values(r)
 	if err != nil {
 		return err
 	}
-	set := strings.ReplaceAll(writtenColumns, ", ", " = ?, ") + " = ?"
-	err = changed(tx.ExecContext(ctx, "UPDATE one_volume SET "+set+" WHERE oid = ? AND version = ?", append(values, int(r.ID), r.readVersion)...))
-	if err == nil {
-		r.readVersion, r.read = r.Version, r.Target.CHAP
-		s.wrote(tx, r)
+	set, args := "", make([]any, 0, len(values)+2)
+	for i, v := range values {
+		if r.was == nil || v != r.was[i] {
+			set, args = set+", "+written[i]+" = ?", append(args, v)
+		}
 	}
+	err = changed(tx.ExecContext(ctx, "UPDATE one_volume SET "+set[2:]+" WHERE oid = ? AND version = ?", append(args, int(r.ID), r.readVersion)...))
+	if err == nil {
+		r.readVersion, r.read, r.was = r.Version, r.Target.CHAP, values
+		tx.wrote(r)
+	}
+	return err
+}
+
+// remember makes save write only what changes from now on, when the row was
+// read in a transaction.
+func (s *Store) remember(q querier, r *row) error {
+	if _, ok := q.(*transaction); !ok {
+		return nil
+	}
+	var err error
+	r.was, err = s.values(r)
 	return err
 }
 
@@ -173,6 +196,9 @@ func (s *Store) get(ctx context.Context, q querier, id onevolume.VolumeID) (row,
 	r, err := s.scanVolume(q.QueryRowContext(ctx, "SELECT "+volumeColumns+" FROM one_volume WHERE oid = ?", int(id)))
 	if errors.Is(err, sql.ErrNoRows) {
 		return r, onevolume.Missing("volume", int(id))
+	}
+	if err == nil {
+		err = s.remember(q, &r)
 	}
 	return r, err
 }
@@ -186,6 +212,9 @@ func (s *Store) list(ctx context.Context, q querier, query string, args ...any) 
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		r, err := s.scanVolume(rows)
+		if err == nil {
+			err = s.remember(q, &r)
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -115,9 +115,9 @@ func (s *Store) runScript(ctx context.Context, doing, text string, from, to int)
 		if err := runRepeatably(ctx, s.db, statements(text, s.kind)); err != nil {
 			return s.outward(doing, err)
 		}
-		return s.write(ctx, doing, func(tx *sql.Tx) error { return setVersion(ctx, tx, from, to) })
+		return s.write(ctx, doing, func(tx *transaction) error { return setVersion(ctx, tx, from, to) })
 	}
-	return s.write(ctx, doing, func(tx *sql.Tx) error {
+	return s.write(ctx, doing, func(tx *transaction) error {
 		now, err := versionIn(ctx, tx)
 		if err != nil || now != from {
 			return err // or another daemon was first

@@ -80,7 +80,7 @@ func keyPlace() []byte { return place("one_volume_control", "key", "detail") }
 func (s *Store) checkKey(ctx context.Context) error {
 	doing := "checking the key of the database " + s.kind.name
 	at := keyPlace()
-	return s.write(ctx, doing, func(tx *sql.Tx) error {
+	return s.write(ctx, doing, func(tx *transaction) error {
 		var sealed string
 		err := tx.QueryRowContext(ctx, "SELECT detail FROM one_volume_control WHERE name = 'key'").Scan(&sealed)
 		switch {

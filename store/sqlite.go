@@ -61,7 +61,7 @@ func openSQLite(ctx context.Context, o Options) (*sql.DB, dialect, error) {
 	if err != nil {
 		return nil, kind, onevolume.Errorf(onevolume.Internal, "opening %s: %w", path, err)
 	}
-	db.SetMaxOpenConns(readers + 1) // and the cache's
+	db.SetMaxOpenConns(readers + 3) // and the writer's, the cache's and the checkpointer's
 	db.SetMaxIdleConns(readers)
 	return db, kind, nil
 }

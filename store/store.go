@@ -15,7 +15,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"onevolume"
@@ -94,9 +93,9 @@ type Store struct {
 	// turn is held by the transaction that writes, where the database lets
 	// only one do so at a time: waiting in line here is fair and wakes at
 	// once, where SQLite's own waiting sleeps and tries again. Else nil.
-	turn chan struct{}
-	// touched has what each transaction under way has changed, by *sql.Tx.
-	touched sync.Map
+	turn   chan struct{}
+	writer *writer // for who has the turn
+	copier *checkpointer
 }
 
 // dialect is what one kind of database wants differently.
@@ -139,7 +138,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	s.read = &reader{DB: s.db, quick: s.kind.oneWriter}
 	if s.kind.oneWriter {
-		s.turn = make(chan struct{}, 1)
+		s.turn, s.writer = make(chan struct{}, 1), &writer{db: s.db}
 	}
 	if err := s.prepare(ctx, o.Opening); err != nil {
 		s.db.Close()
@@ -148,6 +147,11 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Driver == SQLite {
 		if s.cache, err = newCache(context.WithoutCancel(ctx), s.db, s.kind.name); err != nil {
 			return nil, errors.Join(s.outward("opening "+s.kind.name, err), s.db.Close())
+		}
+		if s.cache.index != nil {
+			if s.copier, err = newCheckpointer(ctx, s); err != nil {
+				return nil, errors.Join(s.outward("opening "+s.kind.name, err), s.Close())
+			}
 		}
 	}
 	return s, nil
@@ -178,8 +182,17 @@ func noInventory(name string) error {
 		WithHint("name the daemon's configuration file by --config")
 }
 
-// Close ends all connections. The store cannot be used afterwards.
-func (s *Store) Close() error { return errors.Join(s.cache.close(), s.db.Close()) }
+// Close ends all connections, when what is being written is. The store cannot
+// be used afterwards.
+func (s *Store) Close() error {
+	s.copier.close()
+	if s.turn != nil {
+		s.turn <- struct{}{}
+		defer func() { <-s.turn }()
+		s.writer.drop()
+	}
+	return errors.Join(s.cache.close(), s.db.Close())
+}
 
 // Ping says whether the database answers and takes part: a Galera node that
 // lost its cluster is connected but answers nothing, and fails here with the

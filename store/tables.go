@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"strings"
 )
 
@@ -78,7 +77,7 @@ func (t table) each(ctx context.Context, from querier, f func(values []any) erro
 // inserter collects rows for a table.
 type inserter struct {
 	table
-	tx   *sql.Tx
+	tx   *transaction
 	args []any
 	rows int // collected
 	size int // of their texts
@@ -113,7 +112,7 @@ func (in *inserter) flush(ctx context.Context) error {
 
 // copyTo puts all rows of a table into the one of the same name elsewhere,
 // and says how many there were.
-func (t table) copyTo(ctx context.Context, from querier, to *sql.Tx) (int, error) {
+func (t table) copyTo(ctx context.Context, from querier, to *transaction) (int, error) {
 	in := inserter{table: t, tx: to}
 	err := t.each(ctx, from, func(values []any) error { return in.add(ctx, values) })
 	if err == nil {

@@ -23,7 +23,7 @@ func (s *Store) BeginTask(ctx context.Context, who onevolume.Caller, r onevolume
 	if !r.Kind.OnArray() || r.Owner == "" || r.Lease < time.Millisecond || r.Kind == onevolume.Create && r.New == nil {
 		return op, v, onevolume.Errorf(onevolume.Invalid, "an operation %q without an owner, a lease or a volume", r.Kind)
 	}
-	err = s.write(ctx, fmt.Sprintf("beginning to %s a volume", r.Kind), func(tx *sql.Tx) error {
+	err = s.write(ctx, fmt.Sprintf("beginning to %s a volume", r.Kind), func(tx *transaction) error {
 		found, err := operations(ctx, tx, "SELECT "+operationColumns+" FROM one_volume_operation"+
 			" WHERE status = ? AND kind = ? AND owner = ? ORDER BY oid", string(onevolume.Running), string(r.Kind), r.Owner)
 		if err != nil {
@@ -48,7 +48,7 @@ func (s *Store) BeginTask(ctx context.Context, who onevolume.Caller, r onevolume
 	return op, v, err
 }
 
-func (s *Store) beginTask(ctx context.Context, tx *sql.Tx, who onevolume.Caller, r onevolume.TaskRequest) (*operation, row, error) {
+func (s *Store) beginTask(ctx context.Context, tx *transaction, who onevolume.Caller, r onevolume.TaskRequest) (*operation, row, error) {
 	var v row
 	var err error
 	task := r.Task
@@ -78,7 +78,7 @@ func (s *Store) beginTask(ctx context.Context, tx *sql.Tx, who onevolume.Caller,
 }
 
 // insertNew adds the row of a volume that is to be made.
-func (s *Store) insertNew(ctx context.Context, tx *sql.Tx, who onevolume.Caller, r onevolume.TaskRequest, task *onevolume.Task) (row, error) {
+func (s *Store) insertNew(ctx context.Context, tx *transaction, who onevolume.Caller, r onevolume.TaskRequest, task *onevolume.Task) (row, error) {
 	v := row{Volume: *r.New}
 	v.State, v.Attachment, v.Operation, v.Version = onevolume.Changing, onevolume.Attachment{VM: onevolume.NoVM}, 0, 1
 	v.Modified = s.now()
@@ -112,7 +112,7 @@ func (s *Store) insertNew(ctx context.Context, tx *sql.Tx, who onevolume.Caller,
 }
 
 // takeForTask checks that the task may be done to a volume now, and takes it.
-func (s *Store) takeForTask(ctx context.Context, tx *sql.Tx, who onevolume.Caller, r onevolume.TaskRequest, v *row, task *onevolume.Task) error {
+func (s *Store) takeForTask(ctx context.Context, tx *transaction, who onevolume.Caller, r onevolume.TaskRequest, v *row, task *onevolume.Task) error {
 	if err := who.Check(onevolume.Manage, &v.Volume); err != nil {
 		return err
 	}
@@ -184,7 +184,7 @@ func (s *Store) FinishTask(ctx context.Context, ref onevolume.OperationRef, stat
 	if status != onevolume.Done && status != onevolume.Undone && status != onevolume.Parked {
 		return onevolume.Errorf(onevolume.Invalid, "Operation %d cannot end %s.", ref.ID, status)
 	}
-	return s.write(ctx, fmt.Sprintf("ending operation %d", ref.ID), func(tx *sql.Tx) error {
+	return s.write(ctx, fmt.Sprintf("ending operation %d", ref.ID), func(tx *transaction) error {
 		o, err := readOperation(ctx, tx, ref.ID)
 		if err != nil {
 			return err
@@ -205,7 +205,7 @@ func (s *Store) FinishTask(ctx context.Context, ref onevolume.OperationRef, stat
 		if err != nil {
 			return err
 		}
-		s.moved(tx, o, status)
+		tx.moved(o, status)
 		if err := s.settleTask(ctx, tx, o, status, made, reason); err != nil {
 			return err
 		}
@@ -214,7 +214,7 @@ func (s *Store) FinishTask(ctx context.Context, ref onevolume.OperationRef, stat
 }
 
 // settleTask gives the volume its state after the operation.
-func (s *Store) settleTask(ctx context.Context, tx *sql.Tx, o *operation, status onevolume.Status, made onevolume.Made, reason string) error {
+func (s *Store) settleTask(ctx context.Context, tx *transaction, o *operation, status onevolume.Status, made onevolume.Made, reason string) error {
 	v, err := s.get(ctx, tx, o.Volume)
 	if err != nil {
 		return err
@@ -224,7 +224,7 @@ func (s *Store) settleTask(ctx context.Context, tx *sql.Tx, o *operation, status
 		return s.save(ctx, tx, &v, s.now())
 	}
 	if o.Kind == onevolume.Create && status == onevolume.Undone || o.Kind == onevolume.Delete && status == onevolume.Done {
-		s.deleted(tx, &v)
+		tx.deleted(&v)
 		return changed(tx.ExecContext(ctx, "DELETE FROM one_volume WHERE oid = ? AND version = ?", int(v.ID), v.readVersion))
 	}
 	next := o.Prior
@@ -254,7 +254,7 @@ func (s *Store) settleTask(ctx context.Context, tx *sql.Tx, o *operation, status
 }
 
 // apply brings what an array did to the volume's row.
-func (s *Store) apply(ctx context.Context, tx *sql.Tx, o *operation, v *row, made onevolume.Made) (next onevolume.State, err error) {
+func (s *Store) apply(ctx context.Context, tx *transaction, o *operation, v *row, made onevolume.Made) (next onevolume.State, err error) {
 	next = o.Prior
 	switch o.Kind {
 	case onevolume.Create:

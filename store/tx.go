@@ -18,6 +18,30 @@ type querier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
+// transaction writes: on SQLite by the writer, else by a *sql.Tx.
+type transaction struct {
+	querier
+	kind    *dialect
+	touched touched
+}
+
+// start begins a transaction that writes, and gives what ends it. Where the
+// database lets one write at a time, the caller has the turn.
+func (s *Store) start(ctx context.Context) (tx *transaction, commit, rollback func() error, err error) {
+	if s.writer != nil {
+		if err := s.writer.begin(ctx); err != nil {
+			return nil, nil, nil, err
+		}
+		rollback := func() error { s.writer.rollback(ctx); return nil }
+		return &transaction{querier: s.writer, kind: &s.kind}, func() error { return s.writer.commit(ctx) }, rollback, nil
+	}
+	inner, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	return &transaction{querier: inner, kind: &s.kind}, inner.Commit, inner.Rollback, nil
+}
+
 const (
 	// attempts and the waits between them bound a conflict to about five
 	// seconds, which is longer than a Galera cluster of three stalls when a
@@ -36,7 +60,7 @@ const (
 // write runs fn in a transaction, and all of it again when it loses against
 // another one, at whatever statement or at COMMIT. fn must therefore read
 // what it decides on inside, and do nothing but use the transaction.
-func (s *Store) write(ctx context.Context, doing string, fn func(tx *sql.Tx) error) error {
+func (s *Store) write(ctx context.Context, doing string, fn func(tx *transaction) error) error {
 	return s.persist(ctx, doing, func() error { return s.try(ctx, doing, fn) })
 }
 
@@ -62,7 +86,7 @@ func (s *Store) persist(ctx context.Context, doing string, fn func() error) erro
 }
 
 // try runs fn in one transaction.
-func (s *Store) try(ctx context.Context, doing string, fn func(tx *sql.Tx) error) error {
+func (s *Store) try(ctx context.Context, doing string, fn func(tx *transaction) error) error {
 	if s.turn != nil {
 		select {
 		case s.turn <- struct{}{}:
@@ -71,25 +95,24 @@ func (s *Store) try(ctx context.Context, doing string, fn func(tx *sql.Tx) error
 			return ctx.Err()
 		}
 	}
-	tx, err := s.db.BeginTx(ctx, nil)
+	tx, commit, rollback, err := s.start(ctx)
 	if err != nil {
 		return err
 	}
-	t := s.watch(tx)
-	defer s.touched.Delete(tx)
 	err = fn(tx)
 	if err == nil {
-		err = s.tellOf(ctx, tx, t)
+		err = s.tellOf(ctx, tx)
 	}
 	if err != nil {
 		// A connection that died took the transaction with it; what counts
 		// is why fn failed.
-		if undoErr := tx.Rollback(); undoErr != nil && troubleOf(undoErr) == other && !errors.Is(undoErr, sql.ErrTxDone) && !noTransaction(undoErr) {
+		if undoErr := rollback(); undoErr != nil && troubleOf(undoErr) == other && !errors.Is(undoErr, sql.ErrTxDone) && !noTransaction(undoErr) {
 			return errors.Join(err, undoErr)
 		}
 		return err
 	}
-	err = tx.Commit()
+	err = commit()
+	s.copier.look()
 	if troubleOf(err) == disconnected {
 		return onevolume.Errorf(onevolume.Unknown, "%s: the database %s was lost while it stored this: %w", doing, s.kind.name, err).
 			WithHint("look whether it is done before asking again")
@@ -110,17 +133,27 @@ func changed(r sql.Result, err error) error {
 	return err
 }
 
-// nextID takes an id out of the control table. The row stays locked until the
-// transaction ends, so two takers wait in line; on Galera, where each node
-// locks for itself, the second fails at COMMIT and runs again. It comes last
-// of all locks, so that it is held shortly and no two wait for each other.
-func nextID(ctx context.Context, tx *sql.Tx, table string) (int, error) {
-	if err := changed(tx.ExecContext(ctx, "UPDATE one_volume_control SET value = value + 1 WHERE name = ?", table)); err != nil {
+// nextID takes an id out of the control table, in one statement. The row stays
+// locked until the transaction ends, so two takers wait in line; on Galera,
+// where each node locks for itself, the second fails at COMMIT and runs again.
+// It comes last of all locks, so that it is held shortly and no two wait for
+// each other.
+func nextID(ctx context.Context, tx *transaction, table string) (int, error) {
+	if tx.kind.oneWriter {
+		var next int
+		err := tx.QueryRowContext(ctx, "UPDATE one_volume_control SET value = value + 1 WHERE name = ? RETURNING value", table).Scan(&next)
+		if errors.Is(err, sql.ErrNoRows) {
+			return 0, errLost
+		}
+		return next - 1, err
+	}
+	// MariaDB tells what LAST_INSERT_ID was given: its UPDATE returns no rows.
+	r, err := tx.ExecContext(ctx, "UPDATE one_volume_control SET value = LAST_INSERT_ID(value + 1) WHERE name = ?", table)
+	if err := changed(r, err); err != nil {
 		return 0, err
 	}
-	var next int
-	err := tx.QueryRowContext(ctx, "SELECT value FROM one_volume_control WHERE name = ?", table).Scan(&next)
-	return next - 1, err
+	next, err := r.LastInsertId()
+	return int(next) - 1, err
 }
 
 // millis is how the database keeps a time; the zero time is 0.

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"maps"
@@ -36,7 +35,7 @@ func (s *Store) Allocate(ctx context.Context, v onevolume.Volume) (onevolume.Vol
 	if err := check(&v); err != nil {
 		return 0, err
 	}
-	err := s.write(ctx, fmt.Sprintf("registering volume %q", v.Name), func(tx *sql.Tx) error {
+	err := s.write(ctx, fmt.Sprintf("registering volume %q", v.Name), func(tx *transaction) error {
 		if err := admit(ctx, tx, true, asking(ctx, &v), nil, &v); err != nil {
 			return err
 		}
@@ -83,7 +82,7 @@ func check(v *onevolume.Volume) error {
 
 // taken explains the database's word about a unique column, in oned's words.
 // Other errors pass unchanged.
-func (s *Store) taken(ctx context.Context, tx *sql.Tx, r *row, err error) error {
+func (s *Store) taken(ctx context.Context, tx *transaction, r *row, err error) error {
 	if troubleOf(err) != duplicate {
 		return err
 	}
@@ -142,7 +141,7 @@ func (s *Store) Find(ctx context.Context, iqn onevolume.IQN, lun onevolume.LUN) 
 // target is taken), Busy. An update that changes nothing is not in the audit.
 func (s *Store) Update(ctx context.Context, id onevolume.VolumeID, change func(*onevolume.Volume) error) error {
 	var own error // change's
-	err := s.write(ctx, fmt.Sprintf("updating volume %d", id), func(tx *sql.Tx) error {
+	err := s.write(ctx, fmt.Sprintf("updating volume %d", id), func(tx *transaction) error {
 		r, err := s.get(ctx, tx, id)
 		if err != nil {
 			return err
@@ -185,7 +184,7 @@ func (s *Store) Update(ctx context.Context, id onevolume.VolumeID, change func(*
 }
 
 // mayBecome refuses an update that breaks what the store promises.
-func (s *Store) mayBecome(ctx context.Context, tx *sql.Tx, before, after *onevolume.Volume) error {
+func (s *Store) mayBecome(ctx context.Context, tx *transaction, before, after *onevolume.Volume) error {
 	if after.ID != before.ID {
 		return onevolume.Errorf(onevolume.Invalid, "Volume %d: its id cannot become %d.", before.ID, after.ID)
 	}
@@ -238,7 +237,7 @@ func (s *Store) Delete(ctx context.Context, id onevolume.VolumeID, may func(*one
 }
 
 func (s *Store) delete(ctx context.Context, id onevolume.VolumeID, may func(*onevolume.Volume) error) error {
-	return s.write(ctx, fmt.Sprintf("deleting volume %d", id), func(tx *sql.Tx) error {
+	return s.write(ctx, fmt.Sprintf("deleting volume %d", id), func(tx *transaction) error {
 		r, err := s.get(ctx, tx, id)
 		if err != nil {
 			return err
@@ -265,7 +264,7 @@ func (s *Store) delete(ctx context.Context, id onevolume.VolumeID, may func(*one
 		if err := changed(tx.ExecContext(ctx, "DELETE FROM one_volume WHERE oid = ? AND version = ?", int(id), r.Version)); err != nil {
 			return err
 		}
-		s.deleted(tx, &r)
+		tx.deleted(&r)
 		return s.asked(ctx, tx, onevolume.Deed{Volume: id, VM: onevolume.NoVM, Result: "ok"})
 	})
 }

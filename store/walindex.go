@@ -19,7 +19,7 @@ import (
 // there, and with that the commit becomes visible to others: SQLite compares
 // the header with the one it knows to learn whether what it keeps is out of
 // date. PRAGMA data_version tells the same, with three system calls.
-type walIndex struct{ words *[2 * stampWords]uint32 }
+type walIndex struct{ words *[indexWords]uint32 }
 
 // stamp is the header; another one after every commit.
 type stamp [stampWords]uint32
@@ -27,6 +27,12 @@ type stamp [stampWords]uint32
 const (
 	stampWords = 48 / 4 // of one of the two copies at the file's beginning
 	walFormat  = 3007000
+
+	// Pages in the log (mxFrame), and how many of them are in the database
+	// (nBackfill, the first word after the copies).
+	loggedWord = 4
+	copiedWord = 2 * stampWords
+	indexWords = copiedWord + 1
 )
 
 // openWALIndex maps the header. conn is a connection that stays open for as
@@ -54,7 +60,7 @@ func openWALIndex(ctx context.Context, conn *sql.Conn, path string) (*walIndex, 
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: path, Err: err}
 	}
-	const size = 2 * stampWords * 4
+	const size = indexWords * 4
 	var info syscall.Stat_t
 	if err := syscall.Fstat(fd, &info); err != nil || info.Size < size {
 		return nil, fmt.Errorf("%s has %d bytes: %w", path, info.Size, errors.Join(err, io.ErrUnexpectedEOF))
@@ -63,7 +69,7 @@ func openWALIndex(ctx context.Context, conn *sql.Conn, path string) (*walIndex, 
 	if err != nil {
 		return nil, fmt.Errorf("%s: mmap: %w", path, err)
 	}
-	return &walIndex{(*[2 * stampWords]uint32)(unsafe.Pointer(unsafe.SliceData(b)))}, nil //nolint:gosec // a map begins with a page
+	return &walIndex{(*[indexWords]uint32)(unsafe.Pointer(unsafe.SliceData(b)))}, nil //nolint:gosec // a map begins with a page
 }
 
 // stamp reads the header. ok is false while a commit changes it.
@@ -82,4 +88,16 @@ func (w *walIndex) stamp() (at stamp, ok bool) {
 		}
 	}
 	return at, at[0] == walFormat
+}
+
+// log says how many pages are in the log, and how many of them are not in the
+// database yet. While a commit or a checkpoint is on its way, it is what was
+// or what will be.
+func (w *walIndex) log() (pages, waiting int) {
+	if w == nil {
+		return 0, 0
+	}
+	copied := atomic.LoadUint32(&w.words[copiedWord])
+	logged := atomic.LoadUint32(&w.words[loggedWord])
+	return int(logged), max(0, int(logged)-int(copied))
 }

@@ -5,7 +5,7 @@
 // same requests go to the ceiling: a bare net/http server that reads each with
 // the same codec and answers the same bytes. Figures are medians of the rounds.
 //
-//	load [-bin DIR] [-cache DIR] [-rounds N] [-time D] [-volumes N,N] [-info]
+//	load [-bin DIR] [-cache DIR] [-rounds N] [-time D] [-volumes N,N] [-info | -reserve]
 //
 // Lines "bench: NAME NUMBER UNIT" are the figures.
 package main
@@ -34,6 +34,7 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 5, "how often everything is measured; medians count")
 	flag.DurationVar(&o.time, "time", time.Second, "how long each is measured in a round")
 	flag.BoolVar(&o.info, "info", false, "measure one.volume.info and its ceiling alone, for work on the server")
+	flag.BoolVar(&o.reserve, "reserve", false, "measure one.volume.reserve alone, for work on the store")
 	sizes := flag.String("volumes", "10000,1000000", "how many volumes, a list; the last gives the headline figures")
 	ceiling := flag.String("ceiling", "", "be the ceiling: answer every call on standard output's address with the bytes of this file")
 	flag.Parse()
@@ -64,6 +65,7 @@ type options struct {
 	time       time.Duration
 	volumes    []int
 	info       bool
+	reserve    bool
 }
 
 func (o *options) run(ctx context.Context) error {

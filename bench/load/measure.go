@@ -115,6 +115,9 @@ func (r *run) rounds(ctx context.Context) error {
 func (r *run) note(name string, n float64) { r.figures[name] = append(r.figures[name], n) }
 
 func (r *run) round(ctx context.Context) error {
+	if r.options.reserve {
+		return r.reserve(ctx)
+	}
 	var one, all = make([]int, hot), func() int { return rand.IntN(r.volumes) }
 	seed := rand.New(rand.NewPCG(1, 2))
 	for i := range one {
@@ -236,7 +239,7 @@ const (
 )
 
 // reserve times one.volume.reserve, the best fit out of all volumes; each is
-// released again, which is not timed. reserve.pick is the same without writing.
+// released again, which is not timed, but is in reserve.cpu. reserve.pick is the same without writing.
 func (r *run) reserve(ctx context.Context) error {
 	c, err := dial(r.daemon.addr)
 	if err != nil {
@@ -246,6 +249,10 @@ func (r *run) reserve(ctx context.Context) error {
 	size := func() int { return (1 + rand.IntN(64)) << 30 }
 	for name, dry := range map[string]bool{"reserve": false, "reserve.pick": true} {
 		ask, err := calls(size, "one.volume.reserve", fmt.Sprintf(request, dry))
+		if err != nil {
+			return err
+		}
+		before, err := r.daemon.spent()
 		if err != nil {
 			return err
 		}
@@ -272,7 +279,12 @@ func (r *run) reserve(ctx context.Context) error {
 				return err
 			}
 		}
+		after, err := r.daemon.spent()
+		if err != nil {
+			return err
+		}
 		r.note(name, median(took))
+		r.note(name+".cpu", float64((after-before).Microseconds())/float64(len(took)))
 	}
 	return nil
 }
@@ -297,7 +309,7 @@ func (r *run) print() error {
 	for _, name := range names {
 		figure(r.prefix+name, median(r.figures[name]), unit(name))
 	}
-	if r.prefix == "" && !r.options.info {
+	if r.prefix == "" && len(r.figures["page200.p50.1"]) > 0 {
 		figure("page200", median(r.figures["page200.p50.1"]), "ms")
 	}
 	peak, err := r.daemon.peak()
