@@ -76,6 +76,8 @@ type Space struct {
 	// AutoCreate says that it makes volumes for those who attach by size and
 	// find none, and Users that it makes them for everybody.
 	AutoCreate, Users bool
+	// Has is what it can do, by ArrayAbilities.
+	Has []string
 
 	Trouble string // what an administrator has to look at
 	Error   string // why the newest look failed

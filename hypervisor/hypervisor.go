@@ -108,6 +108,7 @@ type Waker interface {
 // Capabilities says what a workflow may ask of a driver.
 type Capabilities struct {
 	Serial bool // a disk carries a serial number that the guest can read
+	IOTune bool // a disk's limits are kept; else Plug passes over them
 }
 
 // Domain is a virtual machine on a host, as the hypervisor shows it.
@@ -144,6 +145,7 @@ type Disk struct {
 	Bus      string // the hypervisor's word: scsi, virtio …
 	Serial   string // "" when there is none
 	ReadOnly bool
+	Tune     onevolume.IOTune `json:",omitzero"` // none when zero
 }
 
 // Find gives the disk with the serial number, or else with the source.

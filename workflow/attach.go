@@ -44,6 +44,9 @@ func (r *run) attachSteps() []step {
 		{Name: stepDomain, Do: func(ctx context.Context, f *facts) (err error) {
 			f.Host = r.op.VM.Host
 			defer r.leaveVMOn(&err, f.Host)
+			if _, err = r.tune(); err != nil {
+				return err
+			}
 			if dom, err = r.runningDomain(ctx); err != nil || r.op.Kind != onevolume.Replug {
 				return err
 			}
@@ -223,14 +226,29 @@ func (r *run) plug(ctx context.Context, f *facts, dom hypervisor.Domain, dev isc
 	if err != nil {
 		return err
 	}
+	tune, err := r.tune()
+	if err != nil {
+		return err
+	}
 	f.Disk, err = r.driver.Plug(ctx, h, dom, hypervisor.Disk{
-		Source: dev.Path, Serial: onevolume.Serial(r.vol.ID), ReadOnly: dev.ReadOnly,
+		Source: dev.Path, Serial: onevolume.Serial(r.vol.ID), ReadOnly: dev.ReadOnly, Tune: tune,
 	})
 	if err != nil {
 		return err
 	}
 	r.note.Device, r.note.Serial = f.Disk.Target, f.Disk.Serial
 	return nil
+}
+
+// tune are the volume's limits. Code: Action where the hypervisor keeps none:
+// a limit that is on record and not in force would be a lie.
+func (r *run) tune() (onevolume.IOTune, error) {
+	tune, err := r.vol.IOTune()
+	if err == nil && tune != (onevolume.IOTune{}) && !r.driver.Can().IOTune {
+		err = onevolume.Errorf(onevolume.Action, "volume %d has limits (%s), and the hypervisor driver %s keeps none", r.vol.ID, tune, r.driver.Name()).
+			WithHint("attach another volume, or have an administrator take the limits off: onevolume update %d with each of them 0", r.vol.ID)
+	}
+	return tune, err
 }
 
 // unplug takes the disk out of the domain and waits until the guest lets go.

@@ -23,11 +23,15 @@ func (e *Engine) PlanAttach(ctx context.Context, req onevolume.Request) (Plan, e
 		return p, err
 	}
 	defer r.close()
+	tune, err := r.tune()
+	if err != nil {
+		return p, err
+	}
 	dom, err := r.runningDomain(ctx)
 	if err != nil {
 		return p, err
 	}
-	disk := hypervisor.Disk{Source: r.Initiator.Path(p.Volume.Target), Serial: onevolume.Serial(p.Volume.ID)}
+	disk := hypervisor.Disk{Source: r.Initiator.Path(p.Volume.Target), Serial: onevolume.Serial(p.Volume.ID), Tune: tune}
 	if p.Volume.ID == onevolume.NoVolume {
 		disk.Serial = "onevolume-<id>" // it would be made first
 	}

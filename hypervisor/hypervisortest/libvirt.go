@@ -202,6 +202,10 @@ func (s *session) attachDevice(d *Domain, args []string) {
 		refuse("Requested operation is not valid: domain is not running")
 		return
 	}
+	if _, text := x.Tune.limits(); text != "" {
+		refuse(text)
+		return
+	}
 	k := x.disk()
 	for _, o := range d.Disks {
 		switch {
@@ -369,7 +373,38 @@ type diskXML struct {
 	} `xml:"target"`
 	ReadOnly *struct{}   `xml:"readonly"`
 	Serial   string      `xml:"serial,omitempty"`
+	Tune     *tuneXML    `xml:"iotune"`
 	Address  *addressXML `xml:"address"`
+}
+
+// tuneXML is an <iotune> (formatdomain, block I/O limits).
+type tuneXML struct {
+	Limits []limitXML `xml:",any"`
+}
+
+type limitXML struct {
+	XMLName xml.Name
+	Text    string `xml:",chardata"`
+}
+
+// limits reads it as libvirt does, and gives libvirt's words on what it does
+// not take.
+func (x *tuneXML) limits() (t onevolume.IOTune, refused string) {
+	if x == nil {
+		return t, ""
+	}
+	for _, l := range x.Limits {
+		n, err := strconv.ParseUint(l.Text, 10, 63)
+		i := slices.Index(onevolume.IOTuneNames(), l.XMLName.Local)
+		if err != nil || i < 0 {
+			return t, "XML error: disk iotune field '" + l.XMLName.Local + "' must be an integer"
+		}
+		t[i] = int64(n)
+	}
+	if t[0] > 0 && t[1]+t[2] > 0 {
+		return t, "unsupported configuration: total and read/write bytes_sec cannot be set at the same time"
+	}
+	return t, ""
 }
 
 type addressXML struct {
@@ -388,6 +423,7 @@ type controllerXML struct {
 
 func (x diskXML) disk() Disk {
 	k := Disk{Disk: hypervisor.Disk{Source: x.Source.Dev, Target: x.Target.Dev, Bus: x.Target.Bus, Serial: x.Serial, ReadOnly: x.ReadOnly != nil}}
+	k.Tune, _ = x.Tune.limits()
 	if a := x.Address; a != nil {
 		k.Address = strings.Join([]string{a.Controller, a.Bus, a.Target, a.Unit}, ":")
 	}
@@ -417,6 +453,14 @@ func (m *Memory) render(d *Domain) string {
 		e.Source.Dev, e.Target.Dev, e.Target.Bus = k.Source, k.Target, k.Bus
 		if k.ReadOnly {
 			e.ReadOnly = &struct{}{}
+		}
+		if k.Tune != (onevolume.IOTune{}) {
+			e.Tune = &tuneXML{}
+			for i, name := range onevolume.IOTuneNames() {
+				if k.Tune[i] > 0 {
+					e.Tune.Limits = append(e.Tune.Limits, limitXML{xml.Name{Local: name}, strconv.FormatInt(k.Tune[i], 10)})
+				}
+			}
 		}
 		if f := strings.Split(k.Address, ":"); len(f) == 4 {
 			e.Address = &addressXML{"drive", f[0], f[1], f[2], f[3]}

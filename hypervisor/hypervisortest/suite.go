@@ -101,6 +101,9 @@ func Run(t *testing.T, driver hypervisor.Driver, fixture func(t *testing.T) Fixt
 	} else {
 		tests = append(tests, sources...)
 	}
+	if driver.Can().IOTune {
+		tests = append(tests, testCase{"limits", (*suite).limits})
+	}
 	if _, can := driver.(hypervisor.Forcer); can {
 		tests = append(tests, force...)
 	}
@@ -265,6 +268,24 @@ func (s *suite) plugAgain() {
 func (s *suite) plugReadOnly() {
 	if k := s.mustPlug(hypervisor.Disk{Source: s.Sources[0], Serial: serial, ReadOnly: true}); !k.ReadOnly {
 		s.Errorf("plugged disk is %+v", k)
+	}
+}
+
+// limits are in force in the live domain, and plugging again leaves them.
+func (s *suite) limits() {
+	tune, err := onevolume.ParseIOTune(map[string]string{"total_bytes_sec": "10485760", "read_iops_sec": "100", "write_iops_sec": "200", "write_iops_sec_max": "300"})
+	if err != nil {
+		s.Fatal(err)
+	}
+	d := hypervisor.Disk{Source: s.Sources[0], Serial: serial, Tune: tune}
+	if k := s.mustPlug(d); k.Tune != tune {
+		s.Errorf("plugged disk has the limits %q, want %q", k.Tune, tune)
+	}
+	if k := s.mustPlug(hypervisor.Disk{Source: s.Sources[0], Serial: serial}); k.Tune != tune {
+		s.Errorf("plugged again it has the limits %q", k.Tune)
+	}
+	if k := s.mustPlug(hypervisor.Disk{Source: s.Sources[1], Serial: other}); k.Tune != (onevolume.IOTune{}) {
+		s.Errorf("the other disk has the limits %q", k.Tune)
 	}
 }
 

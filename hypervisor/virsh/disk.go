@@ -5,6 +5,8 @@ import (
 	"encoding/xml"
 	"path"
 	"regexp"
+	"strconv"
+	"strings"
 	"unicode"
 	"unicode/utf8"
 
@@ -23,7 +25,46 @@ type diskXML struct {
 	Target   targetXML   `xml:"target"`
 	ReadOnly *struct{}   `xml:"readonly"`
 	Serial   string      `xml:"serial,omitempty"`
+	Tune     *tuneXML    `xml:"iotune"`
 	Address  *addressXML `xml:"address"`
+}
+
+// tuneXML is an <iotune>: elements with a number each.
+type tuneXML struct {
+	Limits []limitXML `xml:",any"`
+}
+
+type limitXML struct {
+	XMLName xml.Name
+	Value   string `xml:",chardata"`
+}
+
+// tune reads the limits that we know of; others may have set more.
+func (x *tuneXML) tune() (t onevolume.IOTune) {
+	if x == nil {
+		return t
+	}
+	for i, name := range onevolume.IOTuneNames() {
+		for _, l := range x.Limits {
+			if l.XMLName.Local == name {
+				t[i], _ = strconv.ParseInt(strings.TrimSpace(l.Value), 10, 64) // libvirt writes numbers
+			}
+		}
+	}
+	return t
+}
+
+func tuneOf(t onevolume.IOTune) *tuneXML {
+	if t == (onevolume.IOTune{}) {
+		return nil
+	}
+	x := &tuneXML{}
+	for i, name := range onevolume.IOTuneNames() {
+		if t[i] > 0 {
+			x.Limits = append(x.Limits, limitXML{XMLName: xml.Name{Local: name}, Value: strconv.FormatInt(t[i], 10)})
+		}
+	}
+	return x
 }
 
 type driverXML struct {
@@ -51,6 +92,7 @@ func (x diskXML) disk() hypervisor.Disk {
 	return hypervisor.Disk{
 		Source: cmp.Or(x.Source.Dev, x.Source.File, x.Source.Name),
 		Target: x.Target.Dev, Bus: x.Target.Bus, Serial: x.Serial, ReadOnly: x.ReadOnly != nil,
+		Tune: x.Tune.tune(),
 	}
 }
 
@@ -68,6 +110,7 @@ func render(d hypervisor.Disk, s hypervisor.Slot) []byte {
 		Source:  sourceXML{Dev: d.Source},
 		Target:  targetXML{Dev: s.Target, Bus: "scsi"},
 		Serial:  d.Serial,
+		Tune:    tuneOf(d.Tune),
 		Address: slotAddress(s.Address),
 	}
 	if d.ReadOnly {

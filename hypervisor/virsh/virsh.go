@@ -49,7 +49,7 @@ func (v *Driver) Name() string { return "virsh" }
 // the disks that Plug makes: QEMU takes a disk from a virtio-scsi controller
 // at once, even when the guest has it open or is paused (seen with QEMU 7.2).
 func (v *Driver) Can() hypervisor.Capabilities {
-	return hypervisor.Capabilities{Serial: true}
+	return hypervisor.Capabilities{Serial: true, IOTune: true}
 }
 
 // argv is a virsh command of its words, which no shell and no parser sees.
