@@ -56,3 +56,39 @@ func TestChoose(t *testing.T) {
 		}
 	}
 }
+
+func TestChooseFor(t *testing.T) {
+	alice := onevolume.Caller{Owner: onevolume.Owner{UID: 5, GID: 100}, Groups: []int{100}}
+	space := func(name string, free onevolume.Size, has ...string) onevolume.Space {
+		return onevolume.Space{Array: name, Total: 100 * onevolume.GiB, Free: free, Limit: 200 * onevolume.GiB, Time: time.Unix(1, 0), Users: true, Has: has}
+	}
+	list := []onevolume.Space{space("a", 3*onevolume.GiB, "thin", "snapshots"), space("b", 2*onevolume.GiB, "snapshots"), space("c", onevolume.GiB, "snapshots")}
+	list = append(list, onevolume.Space{Array: "d", Free: onevolume.UnknownSize, Users: true}) // never heard of
+	kind := &onevolume.VolumeType{Name: "gold", Arrays: []string{"b", "c", "d"}, Needs: []string{"snapshots"}}
+	got := onevolume.Explain(onevolume.ChooseFor(alice, list, onevolume.GiB, "", kind))
+	if want := "Array b (free: 2G): taken, as the one with most free space. Array c (free: 1G): it would be the next. " +
+		"Array a (free: 3G): type gold is not made there. Array d (free: unknown): it did not answer last."; got != want {
+		t.Errorf("got %s\nwant %s", got, want)
+	}
+	got = onevolume.Explain(onevolume.ChooseFor(alice, list, onevolume.GiB, "c", kind))
+	if !strings.HasPrefix(got, "Array c (free: 1G): taken. Array a (free: 3G): another array was asked for.") {
+		t.Error(got)
+	}
+}
+
+func TestIOTune(t *testing.T) {
+	for text, ok := range map[string]bool{
+		"total_bytes_sec=5": true, "READ_IOPS_SEC=5": true, "read_iops_sec=5 total_bytes_sec=1": true, "total_iops_sec=5 total_iops_sec_max=5": true,
+		"read_bytes_sec=0": true, "read_bytes_sec=-1": false, "read_bytes_sec=x": false, "total_iops_sec=1 write_iops_sec=1": false,
+		"total_bytes_sec_max=5": false, "total_bytes_sec=6 total_bytes_sec_max=5": false, "total_bytes_sec_max=6 total_bytes_sec=1 read_bytes_sec_max=1": false,
+	} {
+		limits := map[string]string{}
+		for _, pair := range strings.Fields(text) {
+			name, n, _ := strings.Cut(pair, "=")
+			limits[name] = n
+		}
+		if _, err := onevolume.ParseIOTune(limits); (err == nil) != ok {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}

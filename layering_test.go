@@ -29,7 +29,7 @@ var layers = map[string]layer{
 	"saga":                        {ours: []string{"."}},
 	"command":                     {},
 	"template":                    {ours: []string{"."}},
-	"config":                      {outside: []string{"go.yaml.in/yaml/v3"}},
+	"config":                      {ours: []string{"."}, outside: []string{"go.yaml.in/yaml/v3"}},
 	"xmlrpc/wire":                 {outside: []string{"github.com/kolo/xmlrpc"}},
 	"xmlrpc/passthrough":          {ours: []string{"xmlrpc/wire"}},
 	"listen":                      {ours: []string{"xmlrpc/wire"}},

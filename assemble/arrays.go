@@ -103,6 +103,8 @@ func (d demand) MayCreate(who onevolume.Caller, array string) bool {
 	return d.space.MayCreate(who, array)
 }
 
+func (d demand) Types() []onevolume.VolumeType { return d.space.Types() }
+
 func (d demand) Spaces(ctx context.Context) ([]onevolume.Space, error) { return d.space.Spaces(ctx) }
 
 // provide gives the daemon the arrays that make volumes.
@@ -110,6 +112,14 @@ func (d *Daemon) provide(service *inventory.Service) error {
 	list, err := makers(d.conf, d.log)
 	if err != nil {
 		return err
+	}
+	var types []onevolume.VolumeType
+	for _, conf := range d.conf.Types {
+		t, err := conf.VolumeType()
+		if err != nil {
+			return fmt.Errorf("types: %s: %w", conf.Name, err)
+		}
+		types = append(types, t)
 	}
 	arrays := map[string]array.Array{}
 	for name, m := range list {
@@ -119,7 +129,7 @@ func (d *Daemon) provide(service *inventory.Service) error {
 	d.loops.Provision = &provision.Engine{Ledger: d.store, Arrays: arrays, Lease: d.loops.Engine.Limits.Lease, Now: d.loops.Now}
 	access := &provision.Access{Engine: d.loops.Provision, Volume: d.store.Volume, Volumes: local{d.store}.Volumes, Operation: d.store.Operation}
 	d.loops.Engine.Access, d.access = access, access
-	d.spaces = &daemon.Spaces{Makers: list, Count: d.store.CountOnArrays, Log: d.log, Now: d.loops.Now}
+	d.spaces = &daemon.Spaces{Makers: list, Kinds: types, Count: d.store.CountOnArrays, Log: d.log, Now: d.loops.Now}
 	service.Makers = demand{d.loops, d.spaces}
 	return nil
 }

@@ -53,6 +53,8 @@ type Daemon interface {
 	SyncArray(ctx context.Context, name string) (onevolume.Synced, error)
 	Arrays(ctx context.Context) ([]onevolume.Space, error)
 	CheckArray(ctx context.Context, name string) (onevolume.Space, error)
+	Types(ctx context.Context) ([]onevolume.VolumeType, error)
+	Candidates(ctx context.Context, template string) ([]onevolume.Candidate, error)
 	Clone(ctx context.Context, id onevolume.VolumeID, name string) (onevolume.VolumeID, error)
 	Snapshots(ctx context.Context, id onevolume.VolumeID) ([]onevolume.Snapshot, error)
 	CreateSnapshot(ctx context.Context, id onevolume.VolumeID, name string) (onevolume.SnapshotID, error)
@@ -198,7 +200,7 @@ func (a *App) Command() *cobra.Command {
 		a.createCommand(), a.deleteCommand(), a.updateCommand(), a.renameCommand(), a.resizeCommand(),
 		a.chmodCommand(), a.chownCommand(), a.chgrpCommand(), a.lockCommand(), a.unlockCommand(), a.enableCommand(), a.disableCommand(),
 		a.doctorCommand(), a.explainCommand(), a.resumeCommand(), a.abortCommand(), a.recoverCommand(), a.historyCommand(), a.eventsCommand(), a.completionCommand(),
-		a.arrayCommand(), a.quotaCommand(), a.hookCommand())
+		a.arrayCommand(), a.typeCommand(), a.quotaCommand(), a.hookCommand())
 	root.AddCommand(a.snapshotCommands()...)
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(flagError)

@@ -15,6 +15,7 @@ import (
 type create struct {
 	*App
 	attributes []option
+	dryRun     bool
 	chapFile   string
 	mutualFile string
 }
@@ -32,7 +33,8 @@ func (a *App) createCommand() *cobra.Command {
 		{flag: "lun", attribute: "LUN", help: "logical unit number on the target (default 0)"},
 		{flag: "portal", attribute: "PORTALS", help: "addresses of the target, as 10.0.0.1:3260, with commas between them"},
 		{flag: "size", attribute: "SIZE", help: "its exact size: 64 (MB), 64G, 1.5T, 67108864B; of one that is made at least"},
-		{flag: "array", attribute: "ARRAY", help: "name of the storage machine; without --iqn the volume is made there"},
+		{flag: "array", attribute: "ARRAY", help: "name of the storage machine; without --iqn the volume is made there, and without --array where most is free"},
+		{flag: "type", attribute: "TYPE", help: "type of a volume that is made, see onevolume type list"},
 		{flag: "snapshot", attribute: "SNAPSHOT", help: "make the volume with what is in the snapshot with this id"},
 		{flag: "serial", attribute: "UNIT_SERIAL", help: "unit serial number, if known; else recorded at first contact"},
 		{flag: "wwid", attribute: "WWID", help: "identifier as in /sys/block/X/device/wwid, likewise"},
@@ -44,8 +46,9 @@ func (a *App) createCommand() *cobra.Command {
 		Short: "Make a volume on an array, or register a logical unit of an iSCSI target as one",
 		Long: "Takes the volume's template from a file, from standard input, or from options:\n\n" +
 			"  NAME = \"disk1\"\n  IQN = \"iqn.2026-11.org.example:disk1\"\n  LUN = 0\n  PORTALS = \"10.0.0.1:3260\"\n  SIZE = \"64G\"\n\n" +
-			"The logical unit itself is not touched. With ARRAY and without IQN and PORTALS, the array makes the volume.",
-		Example: "  onevolume create --name disk2 --size 100G --array san1\n  onevolume create --name disk3 --snapshot 4\n  onevolume create --name disk1 --iqn iqn.2026-11.org.example:disk1 --portal 10.0.0.1 --size 64G",
+			"The logical unit itself is not touched. Without IQN and PORTALS an array makes the volume: the one of ARRAY, or else of\n" +
+			"those that TYPE and the caller may have the one with most free space. --dry-run tells of each why it would be taken or not.",
+		Example: "  onevolume create --name disk2 --size 100G --type fast --dry-run\n  onevolume create --name disk2 --size 100G --array san1\n  onevolume create --name disk3 --snapshot 4\n  onevolume create --name disk1 --iqn iqn.2026-11.org.example:disk1 --portal 10.0.0.1 --size 64G",
 		Args:    arguments("[file]"),
 		RunE:    c.run,
 
@@ -55,6 +58,7 @@ func (a *App) createCommand() *cobra.Command {
 	for i := range c.attributes {
 		f.StringVar(&c.attributes[i].value, c.attributes[i].flag, "", c.attributes[i].help)
 	}
+	f.BoolVar(&c.dryRun, "dry-run", false, "tell on which array the volume would be made, and why, and make none")
 	f.StringVar(&c.chapFile, "chap-secret-file", "", "file with the CHAP secret (a secret on the command line would be seen by others)")
 	f.StringVar(&c.mutualFile, "chap-secret-in-file", "", "file with the secret by which the target proves itself")
 	return cmd
@@ -69,11 +73,30 @@ func (c *create) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
+	if c.dryRun {
+		return c.tellCandidates(cmd, s, text)
+	}
 	id, err := s.Daemon.Allocate(cmd.Context(), text)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(c.Out, "ID: %d\n", id)
+	return nil
+}
+
+// tellCandidates prints a line for each array. It fails where none would be
+// taken, as create does.
+func (c *create) tellCandidates(cmd *cobra.Command, s *Session, text string) error {
+	list, err := s.Daemon.Candidates(cmd.Context(), text)
+	if err != nil {
+		return err
+	}
+	for _, line := range onevolume.Reasons(list) {
+		fmt.Fprintln(c.Out, line)
+	}
+	if len(list) == 0 || list[0].Why != "" {
+		return onevolume.Errorf(onevolume.NoneFits, "No array would make it.")
+	}
 	return nil
 }
 
@@ -130,7 +153,7 @@ func (c *create) fromOptions() (string, error) {
 func (c *create) used(cmd *cobra.Command) []string {
 	var names []string
 	cmd.Flags().Visit(func(f *pflag.Flag) {
-		if cmd.InheritedFlags().Lookup(f.Name) == nil {
+		if cmd.InheritedFlags().Lookup(f.Name) == nil && f.Name != "dry-run" {
 			names = append(names, f.Name)
 		}
 	})

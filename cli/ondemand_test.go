@@ -30,7 +30,7 @@ func (w *world) provide(loops *daemon.Daemon, service *inventory.Service) *provi
 			return w.db.Volumes(ctx, onevolume.Filter{Viewer: root, Flag: -2, FirstID: -1, LastID: -1})
 		}}
 	loops.Engine.Access = access
-	spaces := &daemon.Spaces{Makers: w.makers, Count: w.db.CountOnArrays, Log: zap.NewNop(), Now: time.Now}
+	spaces := &daemon.Spaces{Makers: w.makers, Kinds: w.kinds, Count: w.db.CountOnArrays, Log: zap.NewNop(), Now: time.Now}
 	for name := range w.makers {
 		if _, err := spaces.Refresh(w.Context(), name); err != nil {
 			w.Fatal(err)
@@ -48,6 +48,8 @@ type onDemand struct {
 func (d onDemand) MayCreate(who onevolume.Caller, name string) bool {
 	return d.space.MayCreate(who, name)
 }
+
+func (d onDemand) Types() []onevolume.VolumeType { return d.space.Types() }
 
 func (d onDemand) Spaces(ctx context.Context) ([]onevolume.Space, error) { return d.space.Spaces(ctx) }
 

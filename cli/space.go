@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -110,6 +111,7 @@ func (a *App) tellSpace(x onevolume.Space) {
 		line(f.name, figure(f.size))
 	}
 	line("VOLUMES", fmt.Sprint(x.Volumes))
+	line("HAS", orDash(strings.Join(x.Has, ", ")))
 	line("USERS", yesNo(x.Users))
 	line("AUTO_CREATE", yesNo(x.AutoCreate))
 	asked := "never"

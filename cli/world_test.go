@@ -134,6 +134,7 @@ type world struct {
 	array  *iscsitest.Array
 	makers map[string]daemon.Maker // arrays on which volumes are made
 	spaces *daemon.Spaces
+	kinds  []onevolume.VolumeType
 	host   *iscsitest.Host
 	virt   *hypervisortest.Memory
 	api    xmlrpc.Server

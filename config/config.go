@@ -58,6 +58,8 @@ type Config struct {
 	Hosts      Hosts         `yaml:"hosts"`
 	// Arrays are the storage machines that the daemon reads.
 	Arrays []Array `yaml:"arrays"`
+	// Types are kinds of volumes that are made there.
+	Types []Type `yaml:"types"`
 }
 
 // Log says where the log goes and how much of it there is.
@@ -254,7 +256,10 @@ func (c *Config) check() error {
 	if n, err := strconv.ParseUint(c.DefaultUmask, 8, 32); err != nil || n > 0o777 {
 		return fmt.Errorf("default_umask: %q is not an octal number from 0 to 777", c.DefaultUmask)
 	}
-	return checkArrays(c.Arrays)
+	if err := checkArrays(c.Arrays); err != nil {
+		return err
+	}
+	return checkTypes(c.Types, c.Arrays)
 }
 
 // DB gives the database's driver, sqlite or mysql, and for sqlite the path,

@@ -31,6 +31,8 @@ type Maker struct {
 // Start.
 type Spaces struct {
 	Makers map[string]Maker // by name
+	// Kinds are the types of volumes that are made.
+	Kinds []onevolume.VolumeType
 	// Count counts the inventory's volumes of each array.
 	Count func(ctx context.Context) (map[string]int, error)
 	Log   *zap.Logger
@@ -94,6 +96,10 @@ func (s *Spaces) Refresh(ctx context.Context, name string) (onevolume.Space, err
 	ctx, cancel := context.WithTimeout(ctx, statsTime)
 	defer cancel()
 	got, err := m.Array.Stats(ctx)
+	var caps array.Capabilities
+	if err == nil {
+		caps, err = m.Array.Capabilities(ctx)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.known == nil {
@@ -118,12 +124,32 @@ func (s *Spaces) Refresh(ctx context.Context, name string) (onevolume.Space, err
 			*to = n
 		}
 	}
+	now.Has = abilities(caps)
 	if now.Trouble != "" && now.Trouble != was.Trouble {
 		s.Log.Warn("an array has trouble", zap.String("array", name), zap.String("trouble", now.Trouble))
 	}
 	s.known[name] = now
 	return now, nil
 }
+
+// abilities are the capabilities that a type may need.
+func abilities(c array.Capabilities) (list []string) {
+	for _, a := range []struct {
+		name string
+		has  bool
+	}{
+		{onevolume.HasSnapshots, c.Snapshots}, {onevolume.HasClones, c.Clones}, {onevolume.HasThin, c.Thin},
+		{onevolume.HasOnlineExtend, c.Extend == array.ExtendOnline},
+	} {
+		if a.has {
+			list = append(list, a.name)
+		}
+	}
+	return list
+}
+
+// Types gives the types of volumes.
+func (s *Spaces) Types() []onevolume.VolumeType { return s.Kinds }
 
 // blank is an array of which nothing is known.
 func (s *Spaces) blank(name string) onevolume.Space {

@@ -18,6 +18,7 @@ type makers struct {
 	*bench
 	arrays map[string]array.Array
 	spaces []onevolume.Space
+	types  []onevolume.VolumeType
 	tasks  int
 }
 
@@ -34,6 +35,8 @@ func (m *makers) MayCreate(who onevolume.Caller, name string) bool {
 	}
 	return false
 }
+
+func (m *makers) Types() []onevolume.VolumeType { return m.types }
 
 func (m *makers) Spaces(context.Context) ([]onevolume.Space, error) { return m.spaces, nil }
 

@@ -3,6 +3,7 @@ package inventory
 import (
 	"context"
 	"errors"
+	"maps"
 	"regexp"
 	"strconv"
 
@@ -48,10 +49,10 @@ const notAllocated = "Error allocating a new volume. "
 // unit); LUN is 0 when absent. Codes: Forbidden, Internal (template syntax,
 // as oned), Invalid (a value), Allocate (name, or registered already).
 //
-// With ARRAY or SNAPSHOT and without IQN, the volume is made; see
+// Without IQN and PORTALS, the volume is made; see
 // allocateOnArray.
 func (s *Service) Allocate(ctx context.Context, who onevolume.Caller, text string) (onevolume.VolumeID, error) {
-	if t, err := parse(text); err == nil && onArray(t) {
+	if t, err := parse(text); err == nil && s.onArray(t) {
 		return s.allocateOnArray(ctx, who, t)
 	}
 	if !who.IsAdmin() {
@@ -91,7 +92,11 @@ func (s *Service) Allocate(ctx context.Context, who onevolume.Caller, text strin
 	if err := apply(&v, t); err != nil {
 		return 0, err
 	}
+	tuning := cutTuning(t)
 	v.Attributes = t
+	if err := s.ofType(&v, tuning); err != nil {
+		return 0, err
+	}
 	id, err := s.Store.Allocate(ctx, v)
 	return id, worded(notAllocated, onevolume.Allocate, err)
 }
@@ -119,12 +124,13 @@ func (s *Service) Update(ctx context.Context, who onevolume.Caller, id onevolume
 				WithHint("rename changes the name; for another logical unit, delete the volume and create one")
 		}
 	}
+	tuning := cutTuning(t)
 	return s.Store.Update(ctx, id, func(v *onevolume.Volume) error {
 		if err := who.Check(onevolume.Manage, v); err != nil {
 			return err
 		}
 		own, system := split(t)
-		if len(system) > 0 {
+		if len(system) > 0 || changes(v, tuning) {
 			if err := mayReshape(who, v); err != nil {
 				return err
 			}
@@ -133,13 +139,58 @@ func (s *Service) Update(ctx context.Context, who onevolume.Caller, id onevolume
 			}
 		}
 		if mode == onevolume.Replace || v.Attributes == nil {
+			was := v.Attributes
 			v.Attributes = map[string]string{}
+			for k, value := range was { // these are not the user's to leave out
+				if onevolume.Tuning(k) {
+					v.Attributes[k] = value
+				}
+			}
 		}
 		for k, value := range own {
 			v.Attributes[k] = value
 		}
-		return nil
+		return retune(v, tuning)
 	})
+}
+
+// changes says whether the volume has other type and limits.
+func changes(v *onevolume.Volume, tuning map[string]string) bool {
+	for k, value := range tuning {
+		if v.Attributes[k] != value {
+			return true
+		}
+	}
+	return false
+}
+
+// retune changes the volume's type and limits. A limit of 0, and an empty
+// type, is none.
+func retune(v *onevolume.Volume, tuning map[string]string) error {
+	for k, value := range tuning {
+		if v.Attributes[k] = value; value == "" || value == "0" {
+			delete(v.Attributes, k)
+		}
+	}
+	_, err := onevolume.ParseIOTune(v.Attributes)
+	return err
+}
+
+// tuningOf are the type and the limits among attributes.
+func tuningOf(t map[string]string) map[string]string {
+	return cutTuning(maps.Clone(t))
+}
+
+// cutTuning takes type and limits out of a template.
+func cutTuning(t map[string]string) map[string]string {
+	tuning := map[string]string{}
+	for k, v := range t {
+		if onevolume.Tuning(k) {
+			tuning[k] = v
+			delete(t, k)
+		}
+	}
+	return tuning
 }
 
 // mayReshape says whether the caller may change what the volume is.

@@ -2,6 +2,8 @@ package inventory
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -17,6 +19,8 @@ type Makers interface {
 	NewOnArray(array string) (uuid string, at onevolume.Target, err error)
 	// MayCreate says whether the caller may have volumes made there.
 	MayCreate(who onevolume.Caller, array string) bool
+	// Types are the kinds of volumes that are made.
+	Types() []onevolume.VolumeType
 	// Spaces tells how much room arrays have, as they said last.
 	Spaces(ctx context.Context) ([]onevolume.Space, error)
 	// Task has an array do what is asked, and waits for it. Code Unknown: it
@@ -33,33 +37,159 @@ type snapshotStore interface {
 // attrSnapshot is the snapshot that a new volume begins with.
 const attrSnapshot = "SNAPSHOT"
 
-// onArray says whether a template asks for a volume to be made.
-func onArray(t map[string]string) bool {
+// onArray says whether a template asks for a volume to be made: it names no
+// target, and says where, of what type, from which snapshot, or how large.
+func (s *Service) onArray(t map[string]string) bool {
 	_, target := t[attrIQN]
 	_, portals := t[attrPortals]
 	_, from := t[attrSnapshot]
-	return !target && !portals && (t[attrArray] != "" || from)
+	_, sized := t[attrSize]
+	return !target && !portals && (t[attrArray] != "" || from || t[onevolume.AttrType] != "" || sized && s.Makers != nil)
 }
 
 // allocateOnArray has a volume made by the template's NAME, SIZE (at least;
-// MB unless it has a unit) and ARRAY. With SNAPSHOT it begins with what is in
-// that, on its array, and may be larger. Administrators may, and everybody
+// MB unless it has a unit), TYPE and ARRAY; without ARRAY on the one of those
+// that the type and the caller may have that has most free space. With
+// SNAPSHOT it begins with what is in that, on its array, and may be larger. Administrators may, and everybody
 // where the array's configuration says so. Codes: Forbidden, Invalid,
-// NotFound (no such array or snapshot), Allocate (name), NoneFits (the array
-// is full), Action (the array cannot do that), Unknown (it goes on).
+// NotFound (no such array or snapshot), Allocate (name), NoneFits (no array
+// has room), Action (the array cannot do that), Unknown (it goes on).
 func (s *Service) allocateOnArray(ctx context.Context, who onevolume.Caller, t map[string]string) (onevolume.VolumeID, error) {
+	v, r, err := s.wanted(ctx, who, t)
+	switch {
+	case err != nil:
+		return 0, err
+	case v.Array != "" && v.Attributes[onevolume.AttrType] == "" || r.From >= 0:
+		return s.create(ctx, who, v, r)
+	}
+	list, err := s.candidates(ctx, who, v)
+	if err != nil {
+		return 0, err
+	}
+	var full error
+	for _, c := range list {
+		if c.Why != "" {
+			continue
+		}
+		v.Array = c.Array
+		id, err := s.create(ctx, who, v, r)
+		if onevolume.CodeOf(err) != onevolume.NoneFits {
+			return id, err
+		}
+		full = errors.Join(full, err) // meanwhile: the next
+	}
+	if full != nil {
+		return 0, full
+	}
+	return 0, onevolume.Errorf(onevolume.NoneFits, "No array makes a volume of %s. %s", v.Size, onevolume.Explain(list)).
+		WithHint("onevolume create --dry-run tells it of each array; onevolume array list shows their space")
+}
+
+// Candidates are the arrays on which the volume of a template would be made,
+// the one that would be taken first, and why each other would not. Nothing is
+// made. Codes: those of Allocate.
+func (s *Service) Candidates(ctx context.Context, who onevolume.Caller, text string) ([]onevolume.Candidate, error) {
+	t, err := parse(text)
+	if err != nil {
+		return nil, err
+	}
+	if !s.onArray(t) {
+		return nil, onevolume.Errorf(onevolume.Invalid, "With IQN and PORTALS a logical unit that is there is registered: no array is chosen.")
+	}
+	v, r, err := s.wanted(ctx, who, t)
+	if err != nil {
+		return nil, err
+	}
+	if r.From >= 0 {
+		return nil, onevolume.Errorf(onevolume.Invalid, "What is in snapshot %d is on array %s: no other is chosen.", r.From, v.Array)
+	}
+	return s.candidates(ctx, who, v)
+}
+
+func (s *Service) candidates(ctx context.Context, who onevolume.Caller, v onevolume.Volume) ([]onevolume.Candidate, error) {
+	if s.Makers == nil {
+		return nil, noMakers()
+	}
+	spaces, err := s.Makers.Spaces(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(spaces) == 0 {
+		return nil, noMakers()
+	}
+	if v.Array != "" && !slices.ContainsFunc(spaces, func(x onevolume.Space) bool { return x.Array == v.Array }) {
+		_, _, err := s.Makers.NewOnArray(v.Array) // which says so
+		return nil, err
+	}
+	var of *onevolume.VolumeType
+	if name := v.Attributes[onevolume.AttrType]; name != "" {
+		t, err := s.volumeType(name)
+		if err != nil {
+			return nil, err
+		}
+		of = &t
+	}
+	return onevolume.ChooseFor(who, spaces, v.Size, v.Array, of), nil
+}
+
+// volumeType gives the type of a name. Code: NotFound.
+func (s *Service) volumeType(name string) (onevolume.VolumeType, error) {
+	var known []string
+	if s.Makers != nil {
+		for _, t := range s.Makers.Types() {
+			if t.Name == name {
+				return t, nil
+			}
+			known = append(known, t.Name)
+		}
+	}
+	list := "none is"
+	if len(known) > 0 {
+		list = "known are " + strings.Join(known, ", ")
+	}
+	return onevolume.VolumeType{}, onevolume.Errorf(onevolume.NotFound, "There is no volume type %q; %s.", name, list).
+		WithHint("types stand in the daemon's configuration, under types")
+}
+
+// ofType gives a new volume what its type says, and the limits named besides,
+// which are for administrators.
+func (s *Service) ofType(v *onevolume.Volume, tuning map[string]string) error {
+	all := map[string]string{}
+	if name := tuning[onevolume.AttrType]; name != "" {
+		t, err := s.volumeType(name)
+		if err != nil {
+			return err
+		}
+		all = t.Attributes()
+	}
+	for k, value := range tuning {
+		all[k] = value
+	}
+	if v.Attributes == nil {
+		v.Attributes = map[string]string{}
+	}
+	return retune(v, all)
+}
+
+// wanted is the volume that a template asks to be made, and how.
+func (s *Service) wanted(ctx context.Context, who onevolume.Caller, t map[string]string) (onevolume.Volume, onevolume.TaskRequest, error) {
+	r := onevolume.TaskRequest{Kind: onevolume.Create, From: -1}
+	v, err := s.shape(ctx, who, t, &r)
+	return v, r, err
+}
+
+func (s *Service) shape(ctx context.Context, who onevolume.Caller, t map[string]string, r *onevolume.TaskRequest) (onevolume.Volume, error) {
 	v := onevolume.Volume{Name: t[attrName], Array: t[attrArray], Owner: who.Owner, Home: who.Owner, Permissions: who.NewPermissions()}
 	if err := onevolume.CheckName(v.Name); err != nil {
-		return 0, worded(notAllocated, onevolume.Allocate, err)
+		return v, worded(notAllocated, onevolume.Allocate, err)
 	}
-	r := onevolume.TaskRequest{Kind: onevolume.Create, From: -1}
 	if text, ok := t[attrSnapshot]; ok {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 0 {
-			return 0, onevolume.Errorf(onevolume.Invalid, "SNAPSHOT %q: not a snapshot's id", text).WithHint("onevolume snapshot-list VOLUME tells the ids")
+			return v, onevolume.Errorf(onevolume.Invalid, "SNAPSHOT %q: not a snapshot's id", text).WithHint("onevolume snapshot-list VOLUME tells the ids")
 		}
 		if v.Size, err = s.fromSnapshot(ctx, &v, onevolume.SnapshotID(n)); err != nil {
-			return 0, err
+			return v, err
 		}
 		r.From = onevolume.SnapshotID(n)
 	}
@@ -67,26 +197,43 @@ func (s *Service) allocateOnArray(ctx context.Context, who onevolume.Caller, t m
 	if text, ok := t[attrSize]; ok {
 		var err error
 		if v.Size, err = onevolume.ParseSize(text); err != nil {
-			return 0, err
+			return v, err
 		}
 	}
 	switch {
 	case v.Size <= 0:
-		return 0, onevolume.Errorf(onevolume.Allocate, notAllocated+"No %s in template.", attrSize)
+		return v, onevolume.Errorf(onevolume.Allocate, notAllocated+"No %s in template.", attrSize)
 	case v.Size < least:
-		return 0, onevolume.Errorf(onevolume.Invalid, "A volume of %s cannot hold snapshot %d, of %s.", v.Size.Exact(), r.From, least.Exact())
+		return v, onevolume.Errorf(onevolume.Invalid, "A volume of %s cannot hold snapshot %d, of %s.", v.Size.Exact(), r.From, least.Exact())
 	}
 	for name := range t {
 		switch name {
 		case attrName, attrSize, attrArray, attrSnapshot:
 			delete(t, name)
 		case attrLUN, attrSerial, attrWWID, attrCHAPUser, attrCHAPSecret, attrCHAPUserIn, attrCHAPSecretIn:
-			return 0, onevolume.Errorf(onevolume.Invalid, "%s is the array's to say of a volume that it makes", name).
+			return v, onevolume.Errorf(onevolume.Invalid, "%s is the array's to say of a volume that it makes", name).
 				WithHint("with IQN and PORTALS a logical unit that is there is registered instead")
 		}
 	}
+	tuning := cutTuning(t)
+	for k := range tuning {
+		if k != onevolume.AttrType && !who.IsAdmin() {
+			return v, onevolume.Errorf(onevolume.Forbidden, "User [%d] : Not authorized to set %s.", who.UID, k).
+				WithHint("limits are set by volume types and by oneadmin's group")
+		}
+	}
+	if tuning[onevolume.AttrType] == "" {
+		for k, value := range v.Attributes { // as its origin
+			if _, ok := tuning[k]; !ok && k != onevolume.AttrType {
+				tuning[k] = value
+			}
+		}
+		tuning[onevolume.AttrType] = v.Attributes[onevolume.AttrType]
+		v.Attributes = t
+		return v, retune(&v, tuning)
+	}
 	v.Attributes = t
-	return s.create(ctx, who, v, r)
+	return v, s.ofType(&v, tuning)
 }
 
 // fromSnapshot puts the volume on the snapshot's array, and gives the size
@@ -104,6 +251,7 @@ func (s *Service) fromSnapshot(ctx context.Context, v *onevolume.Volume, id onev
 		return 0, onevolume.Errorf(onevolume.Invalid, "Snapshot %d is on array %s, not on %s.", id, of.Array, v.Array)
 	}
 	v.Array = of.Array
+	v.Attributes = tuningOf(of.Attributes)
 	return shot.Size, nil
 }
 
@@ -169,7 +317,8 @@ func (s *Service) Clone(ctx context.Context, who onevolume.Caller, id onevolume.
 	if err := onevolume.CheckName(name); err != nil {
 		return 0, worded(notAllocated, onevolume.Allocate, err)
 	}
-	v := onevolume.Volume{Name: name, Array: from.Array, Size: from.Size, Owner: who.Owner, Home: who.Owner, Permissions: who.NewPermissions()}
+	v := onevolume.Volume{Name: name, Array: from.Array, Size: from.Size, Owner: who.Owner, Home: who.Owner, Permissions: who.NewPermissions(),
+		Attributes: tuningOf(from.Attributes)}
 	return s.create(ctx, who, v, onevolume.TaskRequest{Kind: onevolume.Create, From: -1, Task: onevolume.Task{FromVolume: from.ArrayID}})
 }
 

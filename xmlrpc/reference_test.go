@@ -129,6 +129,8 @@ var references = []reference{
 		"one's own and one's groups', and the defaults; all for " + admins, "`USER`, `GROUP`, `DEFAULT_USER_QUOTAS` or `DEFAULT_GROUP_QUOTAS` with `VOLUME_QUOTA`", []failure{invalid}, asAlice, []any{"USER", -1}},
 	{"one.volume.arraysync", []param{{"array", "its name in the daemon's configuration"}}, admins, "`SYNC`: what was done about each logical unit", []failure{{"NO_EXISTS", "no such array is configured"}}, asRoot, []any{"of1"}},
 	{"one.volume.arrayinfo", nil, "everybody", "`ARRAY_POOL`; -1 is unknown", nil, asAlice, nil},
+	{"one.volume.arraychoose", []param{{"template", "as of one.volume.allocate, without IQN and PORTALS"}}, "nothing", "`ARRAY_POOL`: the array that would be taken comes first, and WHY says what speaks against others; nothing is made",
+		[]failure{{"NO_EXISTS", "no such array or type, or none makes volumes"}, invalid}, asRoot, []any{"NAME = disk5\nSIZE = 1024\nTYPE = fast"}},
 	{"one.volume.arraycheck", []param{{"array", "its name in the daemon's configuration"}}, admins, "`ARRAY_POOL` of the one, and in what it differs from the inventory", []failure{{"NO_EXISTS", "no such array is configured"}}, asRoot, []any{"san1"}},
 	{"one.volume.snapshotcreate", []param{id, {"name", "as of a volume"}}, manage, "the snapshot's id", []failure{state, {"ALLOCATE", "the volume has one of that name"}}, asAlice, []any{0, "before"}},
 	{"one.volume.snapshotdelete", []param{id, {"snapshot", "its id"}}, manage, "the snapshot's id", []failure{{"ACTION", "volumes that were made from it need it"}}, asAlice, []any{0, 0}},

@@ -9,6 +9,7 @@ import (
 
 // OnDemand is what arrays do with volumes that they made (package inventory).
 type OnDemand interface {
+	Candidates(ctx context.Context, who onevolume.Caller, template string) ([]onevolume.Candidate, error)
 	Clone(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID, name string) (onevolume.VolumeID, error)
 	Snapshots(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID) ([]onevolume.Snapshot, error)
 	CreateSnapshot(ctx context.Context, who onevolume.Caller, id onevolume.VolumeID, name string) (onevolume.SnapshotID, error)
