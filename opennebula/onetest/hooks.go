@@ -76,7 +76,7 @@ func (o *Oned) hookAllocate(ctx context.Context, call wire.Call) (any, error) {
 		case on == "RUNNING":
 			state, lcm = "ACTIVE", "RUNNING"
 		case on != "CUSTOM":
-			return nil, refuse(allocate, "Unkown state condition: %s", on)
+			return nil, refuse(allocate, "Unkown state condition: %s", on) //nolint:misspell // oned does
 		case !slices.Contains(vmStates, state):
 			return nil, refuse(allocate, "Wrong STATE: %s", state)
 		case !known:

@@ -48,7 +48,7 @@ func TestHooks(t *testing.T) {
 		`NAME=h-host COMMAND=x TYPE=state RESOURCE=VM ON=RUNNING`:            "NAME is already taken by Hook 3.",
 		`NAME=x TYPE=state RESOURCE=VM ON=RUNNING`:                           "No COMMAND in template for Hook.",
 		`NAME=x COMMAND=x RESOURCE=VM ON=RUNNING`:                            "No TYPE or invalid one in template for Hook.",
-		`NAME=x COMMAND=x TYPE=state RESOURCE=VM ON=POWEROFF`:                "Unkown state condition: POWEROFF",
+		`NAME=x COMMAND=x TYPE=state RESOURCE=VM ON=POWEROFF`:                "Unkown state condition: POWEROFF", //nolint:misspell // oned does
 		`NAME=x COMMAND=x TYPE=state RESOURCE=VM ON=CUSTOM STATE=GONE`:       "Wrong STATE: GONE",
 		`NAME=x COMMAND=x TYPE=state RESOURCE=VM ON=CUSTOM STATE=ACTIVE`:     "Wrong LCM_STATE: ",
 		`NAME=x COMMAND=x TYPE=state RESOURCE=HOST STATE=ASLEEP`:             "Invalid STATE: ASLEEP",
