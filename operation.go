@@ -19,6 +19,9 @@ const (
 	// Release logs the host on record out while the VM has no domain there.
 	// The volume stays ATTACHED, with no host.
 	Release Kind = "release"
+	// Fence has the array cut off the host on record, which cannot be asked. The
+	// volume stays ATTACHED, with no host, and the host is on record as fenced.
+	Fence Kind = "fence"
 	// Migrate gets an attached volume ready on the host that its VM goes to,
 	// waits for the VM, and leaves the host that it came from. The volume
 	// stays ATTACHED all the time.

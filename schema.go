@@ -10,4 +10,4 @@ var Schema string
 
 // SchemaVersion is the version of the database that Schema makes and that
 // this program reads and writes.
-const SchemaVersion = 5
+const SchemaVersion = 6

@@ -238,6 +238,22 @@ CREATE TABLE one_volume_event (
     by_uid      INTEGER      NOT NULL
 );
 
+-- Hosts that were cut off from volumes, until they are clean of them.
+CREATE TABLE one_volume_fence (
+    host          VARCHAR(255) NOT NULL,
+    volume        INTEGER      NOT NULL,
+    time          BIGINT       NOT NULL,
+    operation     INTEGER      NOT NULL,
+    vm_id         INTEGER      NOT NULL,
+    vm_hypervisor VARCHAR(64)  NOT NULL,
+    vm_deploy_id  VARCHAR(255) NOT NULL,
+    iqn           VARCHAR(223) NOT NULL,
+    lun           INTEGER      NOT NULL,
+    portals       TEXT         NOT NULL,
+    source        TEXT         NOT NULL,
+    PRIMARY KEY (host, volume)
+);
+
 -- The next id of each table. An id is never used again. The schema's version
 -- comes last: a database without it is not finished.
 INSERT INTO one_volume_control (name, value, detail) VALUES ('volume', 0, '');
@@ -245,4 +261,4 @@ INSERT INTO one_volume_control (name, value, detail) VALUES ('operation', 1, '')
 INSERT INTO one_volume_control (name, value, detail) VALUES ('audit', 1, '');
 INSERT INTO one_volume_control (name, value, detail) VALUES ('snapshot', 0, '');
 INSERT INTO one_volume_control (name, value, detail) VALUES ('event', 1, '');
-INSERT INTO one_volume_control (name, value, detail) VALUES ('schema', 5, '');
+INSERT INTO one_volume_control (name, value, detail) VALUES ('schema', 6, '');

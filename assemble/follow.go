@@ -21,7 +21,7 @@ import (
 func newFollower(conf config.Config, db *store.Store, service shown, loops *daemon.Daemon, one *opennebula.Client, log *zap.Logger) *follower.Follower {
 	session := func() (string, error) { return opennebula.SystemEnvironment().Session("", "") }
 	cloud := followed{one, session}
-	f := &follower.Follower{Cloud: cloud, Inventory: followedVolumes{db, service}, Operator: loops, Waker: loops, Log: log,
+	f := &follower.Follower{Cloud: cloud, Inventory: followedVolumes{db, service}, Operator: loops, Waker: loops, Cleaner: loops, Log: log,
 		Every: conf.Operations.Follow, Again: conf.Operations.Sweep}
 	loops.Settled, loops.Follow = cloud.settled, f.Hear
 	return f

@@ -57,6 +57,12 @@ func (w *followedWorld) Do(_ context.Context, r onevolume.Request) error {
 	return nil
 }
 
+func (w *followedWorld) OnHost(context.Context, string) ([]onevolume.Volume, error) { return nil, nil }
+
+func (w *followedWorld) Fences(context.Context) ([]onevolume.FenceRecord, error) { return nil, nil }
+
+func (w *followedWorld) Clean(context.Context, onevolume.FenceRecord) error { return nil }
+
 func (w *followedWorld) HasDisk(context.Context, onevolume.VM, onevolume.Volume) (bool, error) {
 	return true, nil
 }

@@ -50,6 +50,12 @@ func (d *Daemon) Rouse(ctx context.Context, vm onevolume.VM, vols []onevolume.Vo
 	return e.Rouse(ctx, vm, vols)
 }
 
+// Clean frees a fenced host (see workflow.Engine).
+func (d *Daemon) Clean(ctx context.Context, f onevolume.FenceRecord) error {
+	e := d.Engine
+	return e.Clean(ctx, f)
+}
+
 // HasDisk looks whether a VM's domain has a volume (see workflow.Engine).
 func (d *Daemon) HasDisk(ctx context.Context, vm onevolume.VM, v onevolume.Volume) (bool, error) {
 	e := d.Engine

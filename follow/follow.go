@@ -53,6 +53,9 @@ type Record struct {
 	// Lost says that oned has lost sight of that host: it is in ERROR or
 	// OFFLINE, or was deleted. Its domains may go on writing.
 	Lost bool
+	// Cuts says that the volume was made on an array, which can cut that host
+	// off and prove it.
+	Cuts bool
 }
 
 // VM is what oned says.
@@ -71,6 +74,7 @@ const (
 	Plug    Action = "plug"    // where the VM runs: log in, prove, plug, unless it is plugged
 	End     Action = "end"     // by the volume's policy: keep, release or delete
 	Keep    Action = "keep"    // end as by the policy keep, whatever the policy is
+	Fence   Action = "fence"   // have the array cut off the host on record; the promise is kept
 	Refuse  Action = "refuse"  // nothing, until the host on record is back or fenced
 )
 
@@ -82,6 +86,8 @@ func Decide(r Record, vm VM) Action {
 		switch {
 		case !elsewhere:
 			return Plug
+		case r.Lost && r.Cuts:
+			return Fence // and plug it when that is done
 		case r.Lost:
 			return Refuse
 		}
@@ -111,7 +117,7 @@ func Decide(r Record, vm VM) Action {
 // Why says why an action is refused, and what to do.
 func Why(r Record) *onevolume.Error {
 	return onevolume.Errorf(onevolume.Held, "it was last in the VM on host %s, which oned has lost sight of: a domain there may still write to it", r.Host).
-		WithHint("when host %s is MONITORED again, it goes on by itself; no other host gets the volume before", r.Host)
+		WithHint("when host %s is MONITORED again, it goes on by itself; if it is off for certain, say so: onevolume fence --off %s", r.Host, r.Host)
 }
 
 func (vm VM) String() string { return fmt.Sprintf("%s on %q", vm.Stage, vm.Host) }

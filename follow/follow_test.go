@@ -13,13 +13,16 @@ import (
 func TestDecide(t *testing.T) {
 	for _, stage := range []Stage{Runs, Off, Saved, UnderWay, Silent, Ended, Gone} {
 		for _, at := range []string{"", "a", "b"} {
-			for _, r := range []Record{{}, {Host: "a"}, {Host: "a", Lost: true}} {
+			for _, r := range []Record{{}, {Host: "a"}, {Host: "a", Lost: true}, {Host: "a", Lost: true, Cuts: true}} {
 				vm := VM{stage, at}
 				a := Decide(r, vm)
 				if r.Host != "" && r.Host != at && a == Plug {
 					t.Errorf("%+v, %s: plugged while host %s may have it", r, vm, r.Host)
 				}
-				if r.Lost && a != Nothing && a != Refuse && (a != Plug || at != r.Host) {
+				if a == Fence && (!r.Lost || !r.Cuts || stage != Runs || r.Host == at) {
+					t.Errorf("%+v, %s: fenced", r, vm)
+				}
+				if r.Lost && a != Nothing && a != Refuse && a != Fence && (a != Plug || at != r.Host) {
 					t.Errorf("%+v, %s: %s, though host %s may still write", r, vm, a, r.Host)
 				}
 				if ends := a == End || a == Keep; ends && (stage != Ended && stage != Gone || r.Host != "") {
@@ -39,7 +42,7 @@ func TestDecide(t *testing.T) {
 // pass goes through a happening and gives the actions of each point; at one
 // that rests until nothing is left to do.
 func pass(h Happening) (actions [][]Action, r Record, ended bool) {
-	r = Record{Host: h.From}
+	r = Record{Host: h.From, Cuts: h.Array}
 	for _, p := range h.Way {
 		var list []Action
 		for {
@@ -158,6 +161,8 @@ func said(a Action, p Point) string {
 		return "logged in, proven and plugged on " + p.Host
 	case End, Keep:
 		return "taken out of the VM"
+	case Fence:
+		return "host a is cut off by the array, the promise is kept"
 	case Refuse:
 		return "**refused**"
 	}

@@ -2,6 +2,8 @@ package provision
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -174,4 +176,62 @@ func (a *Access) unexport(ctx context.Context, on array.Array, id array.ID, init
 			return err
 		}
 	}
+}
+
+// Fence takes the rights of all initiators on the operation's volume away, cuts
+// off those that are logged in, and returns when the array shows neither a right
+// nor a session any more: what a host that is thought dead does later is refused.
+// It may be repeated. Codes: Stale, Action (the operation is no fence, or the
+// volume was registered), Held (a session does not go), and those of the array's
+// Unexport.
+func (a *Access) Fence(ctx context.Context, ref onevolume.OperationRef) error {
+	return a.with(ctx, ref, func(ctx context.Context, op onevolume.Operation, v onevolume.Volume, on array.Array) error {
+		if op.Kind != onevolume.Fence {
+			return onevolume.Errorf(onevolume.Action, "operation %d (%s) cuts nobody off", op.ID, op.Kind)
+		}
+		id := array.ID(v.ArrayID)
+		for left := goneTime; ; left -= gonePause {
+			in, err := letIn(ctx, on, id)
+			if err != nil || len(in) == 0 {
+				return err
+			}
+			if left <= 0 {
+				return onevolume.Errorf(onevolume.Held, "array %s still lets %s in to volume %d, or shows a session of it", v.Array, in[0], v.ID).
+					WithHint("end that session on the array, then try again")
+			}
+			if left < goneTime {
+				select {
+				case <-time.After(gonePause):
+				case <-ctx.Done():
+					return onevolume.Errorf(onevolume.Unreachable, "array %s did not cut %s off in time: %w", v.Array, in[0], ctx.Err())
+				}
+			}
+			for _, initiator := range in {
+				if err := on.Unexport(ctx, id, initiator, true); err != nil {
+					return err
+				}
+			}
+		}
+	})
+}
+
+// letIn lists who has a right on the volume or a session with it. A volume
+// that is not there lets nobody in.
+func letIn(ctx context.Context, on array.Array, id array.ID) ([]onevolume.IQN, error) {
+	in := map[onevolume.IQN]bool{}
+	exports, err := on.Exports(ctx, id)
+	for _, e := range exports {
+		in[e.Initiator] = true
+	}
+	if err == nil {
+		var sessions []array.Session
+		sessions, err = on.Sessions(ctx, id)
+		for _, s := range sessions {
+			in[s.Initiator] = true
+		}
+	}
+	if array.Is(err, array.NotFound) {
+		return nil, nil
+	}
+	return slices.Sorted(maps.Keys(in)), err
 }

@@ -11,7 +11,7 @@ import (
 
 // Finish ends a running operation and frees its volume: to AVAILABLE it goes
 // back to its home, without VM and without reason; RETAINED keeps the owner;
-// ATTACHED and ERROR keep the VM, but a release that is DONE takes the host off. The ending's error becomes the volume's
+// ATTACHED and ERROR keep the VM, but a release or a fence that is DONE takes the host off, and the fence leaves a record. The ending's error becomes the volume's
 // reason, except on an AVAILABLE one, which others may see next. A call whose
 // answer was lost may be repeated.
 //
@@ -121,7 +121,12 @@ func (s *Store) settleVolume(ctx context.Context, tx *transaction, o *operation,
 		return err
 	}
 	r.State, r.Reason = e.State, e.Error
-	if o.Kind == onevolume.Release && e.Status == onevolume.Done {
+	if o.Kind == onevolume.Fence && e.Status == onevolume.Done {
+		if err := putFence(ctx, tx, o, &r.Volume, now); err != nil {
+			return err
+		}
+	}
+	if (o.Kind == onevolume.Release || o.Kind == onevolume.Fence) && e.Status == onevolume.Done {
 		// Its source stays: it is what the disk is known by in domains that
 		// name no serial number.
 		r.Attachment.Host, r.Attachment.Device = "", ""

@@ -21,6 +21,9 @@ func (s *Store) choose(ctx context.Context, q querier, who onevolume.Caller, r o
 	if err := s.refuseHeld(ctx, q, r.Kind, r.Leave); err != nil {
 		return nil, err
 	}
+	if err := refuseFenced(ctx, q, r); err != nil {
+		return nil, err
+	}
 	if r.Kind != onevolume.Attach {
 		v, err := s.chooseAttached(ctx, q, who, r)
 		return []row{v}, err
@@ -134,7 +137,7 @@ func (s *Store) chooseNamed(ctx context.Context, q querier, who onevolume.Caller
 	return v, nil
 }
 
-// chooseAttached finds the volume to detach, to replug, to release or to migrate. Whoever may manage
+// chooseAttached finds the volume to detach, to replug, to release, to fence or to migrate. Whoever may manage
 // the VM may take a disk out of it: there is no right on the volume to check.
 // But what is locked stays: a lock of level USE keeps a volume in its VM, and
 // one of MANAGE keeps its data.
@@ -161,6 +164,8 @@ func (s *Store) chooseAttached(ctx context.Context, q querier, who onevolume.Cal
 		return v, onevolume.Errorf(onevolume.Action, "Volume %d is not attached to VM %d but to VM %d.", v.ID, r.VM.ID, v.Attachment.VM)
 	case r.Kind != onevolume.Detach && v.State != onevolume.Attached:
 		return v, s.inTheWay(ctx, q, &v.Volume)
+	case r.Kind == onevolume.Fence && v.Attachment.Host != r.VM.Host:
+		return v, onevolume.Errorf(onevolume.Action, "Volume %d is on record on host %q, not on %q.", v.ID, v.Attachment.Host, r.VM.Host)
 	case r.Kind == onevolume.Migrate && v.Attachment.Host == "" && r.VM.Host == r.Destination: // of a VM that is restored
 	case r.Kind == onevolume.Migrate && v.Attachment.Host != r.VM.Host:
 		return v, onevolume.Errorf(onevolume.Action, "Volume %d is on record on host %q, not on %q where VM %d comes from.",

@@ -105,7 +105,7 @@ func (s *Store) replace(ctx context.Context, file *Store, tx *transaction, r *Re
 		return err
 	}
 	for _, t := range dataTables {
-		if t.name == auditTable || t.name == labelTable || t.name == eventTable {
+		if t.name == auditTable || t.name == labelTable || t.name == eventTable || t.name == fenceTable {
 			continue
 		}
 		if _, err := t.copyTo(ctx, file.db, tx); err != nil {
@@ -116,6 +116,9 @@ func (s *Store) replace(ctx context.Context, file *Store, tx *transaction, r *Re
 		return err
 	}
 	if err := mergeLabels(ctx, file, tx); err != nil {
+		return err
+	}
+	if err := mergeFences(ctx, file, tx); err != nil {
 		return err
 	}
 	if err := s.raise(ctx, tx, is, from, newest); err != nil {

@@ -10,7 +10,7 @@ import (
 )
 
 // Reserve chooses the volume that r asks for, moves it to ATTACHING or
-// DETACHING and opens an operation, all or nothing. To replug or release, the
+// DETACHING and opens an operation, all or nothing. To replug, release or fence, the
 // volume must be ATTACHED to the VM; it keeps its attachment. Two calls never get the
 // same volume. With DryRun it chooses and checks, writes nothing, and gives
 // the volume as it is and no operation.
@@ -69,7 +69,7 @@ func (s *Store) Reserve(ctx context.Context, who onevolume.Caller, r onevolume.R
 func checkRequest(r onevolume.Request) error {
 	bad := func(format string, args ...any) error { return onevolume.Errorf(onevolume.Invalid, format, args...) }
 	switch {
-	case r.Kind != onevolume.Attach && r.Kind != onevolume.Detach && r.Kind != onevolume.Replug && r.Kind != onevolume.Release && r.Kind != onevolume.Migrate:
+	case r.Kind != onevolume.Attach && r.Kind != onevolume.Detach && r.Kind != onevolume.Replug && r.Kind != onevolume.Release && r.Kind != onevolume.Fence && r.Kind != onevolume.Migrate:
 		return bad("no such kind of operation: %q", r.Kind)
 	case (r.Kind == onevolume.Migrate) != (r.Destination != ""):
 		return bad("a migration, and nothing else, has a host that it goes to")
@@ -167,7 +167,7 @@ func admitTo(ctx context.Context, q querier, holding bool, who onevolume.Caller,
 func (s *Store) claim(ctx context.Context, tx *transaction, r onevolume.Request, v *row) (bool, error) {
 	next := onevolume.Attaching
 	switch r.Kind {
-	case onevolume.Detach, onevolume.Release:
+	case onevolume.Detach, onevolume.Release, onevolume.Fence:
 		next = onevolume.Detaching
 	case onevolume.Migrate:
 		next = onevolume.Attached // its guest has it all the time

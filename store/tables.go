@@ -26,6 +26,7 @@ var dataTables = []table{
 	{"one_volume_label", "vm_id", "vm_id"},
 	{"one_volume_snapshot", snapshotColumns, "oid"},
 	{eventTable, eventColumns, "oid"},
+	{fenceTable, fenceColumns, "host, volume"},
 }
 
 const auditTable = "one_volume_audit"

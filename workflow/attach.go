@@ -24,6 +24,7 @@ const (
 	stepWipe    = "wipe"
 	stepRelease = "release"
 	stepRevoke  = "revoke"
+	stepFence   = "fence"
 )
 
 // attachSteps looks the domain up, lets the host in where the volume was made

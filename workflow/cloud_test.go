@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -216,6 +217,10 @@ func (c *cloud) made() onevolume.Volume {
 			at := v.Target
 			at.CHAP = chap
 			return c.memory.Login(array.Export{Initiator: initiator, Target: at})
+		}
+		t.Open = func(initiator onevolume.IQN) bool {
+			_, sessions := c.letIn(v)
+			return slices.Contains(sessions, initiator)
 		}
 	})
 	c.mu.Lock()

@@ -3,6 +3,7 @@ package workflow_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -11,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"onevolume"
+	"onevolume/command"
 	"onevolume/daemon/follower"
 	"onevolume/follow"
 	"onevolume/hypervisor/hypervisortest"
@@ -75,6 +77,21 @@ func (d *drama) Explain(ctx context.Context, id onevolume.VolumeID, reason strin
 	return d.db.Explain(ctx, id, reason)
 }
 
+func (d *drama) OnHost(ctx context.Context, host string) (list []onevolume.Volume, err error) {
+	v, err := d.db.Volume(ctx, d.v.ID)
+	if err == nil && v.Attachment.Host == host {
+		list = []onevolume.Volume{v}
+	}
+	return list, err
+}
+
+func (d *drama) Fences(ctx context.Context) ([]onevolume.FenceRecord, error) {
+	list, err := d.db.Fences(ctx)
+	return slices.DeleteFunc(list, func(f onevolume.FenceRecord) bool { return f.Volume != d.v.ID }), err
+}
+
+func (d *drama) Clean(ctx context.Context, f onevolume.FenceRecord) error { return d.db.Clean(ctx, f) }
+
 func (d *drama) Delete(ctx context.Context, id onevolume.VolumeID) error {
 	return d.db.Delete(ctx, id, func(*onevolume.Volume) error { return nil })
 }
@@ -108,7 +125,9 @@ func (d *drama) play() {
 		d.follower.Hear(d.vm.ID)
 		d.rest()
 		if p.Lost && d.vm.Stage == follow.Runs {
-			if v := d.read(d.v.ID); v.Reason == "" || v.Attachment.Host != "a" || d.died && v.State != onevolume.Attached {
+			if d.happening.Array {
+				d.fenced()
+			} else if v := d.read(d.v.ID); v.Reason == "" || v.Attachment.Host != "a" || d.died && v.State != onevolume.Attached {
 				d.Errorf("%s, host a lost: the volume is %s with %+v, for %q", d.happening.Name, v.State, v.Attachment, v.Reason)
 			}
 		}
@@ -146,6 +165,9 @@ func (d *drama) enter(p follow.Point) {
 		}
 	}
 	d.lost, d.gone = p.Lost, p.Gone
+	if d.happening.Array && d.lost {
+		d.net.Down("a", command.KindTimeout) // frozen: its domain is there
+	}
 	d.vm.Stage, d.vm.Host = p.VM().Stage, p.Host
 	at := ""
 	for _, m := range []*machine{a, b} {
@@ -194,7 +216,14 @@ func (d *drama) blind(host string) bool { return d.lost && host == "a" }
 // newDrama sets the scene.
 func newDrama(t *testing.T, g *ground, h follow.Happening, attributes map[string]string) *drama {
 	c := newCloud(t, g, "a", "b")
-	v, vm := c.volume(1, 1), c.vm(c.hosts[0], hypervisortest.Domain{})
+	c.forgetFences()
+	vm := c.vm(c.hosts[0], hypervisortest.Domain{})
+	v := onevolume.Volume{}
+	if h.Array {
+		v = c.made()
+	} else {
+		v = c.volume(1, 1)
+	}
 	c.plant(vm, v, 0)
 	c.lost[v.ID] = true
 	err := c.db.Update(t.Context(), v.ID, func(v *onevolume.Volume) error { v.Attributes = attributes; return nil })
@@ -209,7 +238,7 @@ func newDrama(t *testing.T, g *ground, h follow.Happening, attributes map[string
 	if h.From == "" {
 		d.vm.Stage = follow.Off
 	}
-	d.follower = &follower.Follower{Cloud: d, Inventory: d, Operator: d, Log: zap.NewNop(), Every: 30 * time.Second, Again: time.Second}
+	d.follower = &follower.Follower{Cloud: d, Inventory: d, Operator: d, Cleaner: c.process("cleaner").engine, Log: zap.NewNop(), Every: 30 * time.Second, Again: time.Second}
 	d.follower.Start()
 	d.rest()
 	return d
@@ -218,6 +247,9 @@ func newDrama(t *testing.T, g *ground, h follow.Happening, attributes map[string
 // end asks that the promise was kept.
 func (d *drama) end(policy onevolume.Policy) {
 	d.Helper()
+	if d.happening.Array {
+		d.thaw()
+	}
 	d.follower.Stop(d.Context())
 	synctest.Wait()
 	d.settle()

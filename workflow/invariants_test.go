@@ -22,6 +22,9 @@ func (c *cloud) plugged() map[onevolume.VolumeID][]place {
 		for _, name := range m.vms {
 			d, _ := m.virt.Domain(name)
 			for _, k := range d.Disks {
+				if m.iscsi.CutOff(k.Source) {
+					continue // it is a disk in name alone
+				}
 				var id onevolume.VolumeID
 				if _, err := fmt.Sscanf(k.Serial, "onevolume-%d", &id); err == nil || c.xen && c.servedAs(m, k.Source, &id) {
 					found[id] = append(found[id], place{m.name, name, k.Target, k.Source})

@@ -19,7 +19,7 @@ func TestCrashAroundEachWrite(t *testing.T) {
 		tb.crashes("", straight, nil)
 		last := tb.act.steps()[min(tb.act.noReturn(), len(tb.act.steps())-1)]
 		tb.crashes(" while it is taken back", back, func() *fault {
-			return &fault{step: last.Name, err: errPermanent, after: tb.act.kind != onevolume.Detach && tb.act.kind != onevolume.Migrate}
+			return &fault{step: last.Name, err: errPermanent, after: tb.act.kind != onevolume.Detach && tb.act.kind != onevolume.Fence && tb.act.kind != onevolume.Migrate}
 		})
 	})
 }
@@ -179,7 +179,7 @@ func (pt *point) foresee() (want onevolume.State, writes int) {
 			reached, wiped = i-1, 0
 		}
 	}
-	if a.kind == onevolume.Detach || len(pt.plugged()[pt.v.ID]) > 0 {
+	if a.kind == onevolume.Detach || a.kind == onevolume.Fence || len(pt.plugged()[pt.v.ID]) > 0 {
 		return a.goal(), 1 + len(a.steps()) + 1 + 1
 	}
 	undos := a.undos(reached)

@@ -109,6 +109,8 @@ func (pt *point) hit(faults ...*fault) {
 // taken back, unless the guest has let go; then carried on, if that can be.
 func (a act) afterFailure(i int, f *fault) onevolume.State {
 	switch {
+	case a.kind == onevolume.Fence && f.after:
+		return noDisk // of a host that is cut off, and stays on record
 	case i < a.noReturn() || i == a.noReturn() && !f.after:
 		return a.prior()
 	case i == a.noReturn() || errors.Is(f.err, errTransient):

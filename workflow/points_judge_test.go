@@ -101,6 +101,9 @@ func (pt *point) nowhere(v onevolume.Volume) {
 func (pt *point) left(v onevolume.Volume) []string {
 	var list []string
 	for _, m := range pt.hosts {
+		if pt.tb.act.kind == onevolume.Fence && m.iscsi.CutOff(pt.v.Attachment.Source) {
+			continue // it is dead, and cleaned when it is back
+		}
 		for _, l := range m.iscsi.Left() {
 			if strings.Contains(l, string(v.Target.IQN)) {
 				list = append(list, m.name+": "+l)

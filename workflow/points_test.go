@@ -1,6 +1,7 @@
 package workflow_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"onevolume"
+	"onevolume/command"
 	"onevolume/hypervisor/hypervisortest"
 	"onevolume/iscsi"
 	"onevolume/workflow"
@@ -41,6 +43,7 @@ var acts = []act{
 	{"replug on an array", onevolume.Replug, "", true},
 	{"release on an array", onevolume.Release, "", true},
 	{"migrate on an array", onevolume.Migrate, "", true},
+	{"fence on an array", onevolume.Fence, "", true},
 }
 
 // noDisk is the state, for the tables alone, of an ATTACHED volume whose guest
@@ -81,7 +84,7 @@ func (a act) noReturn() int {
 // goal is the volume's state when the act has succeeded, prior the one before.
 func (a act) goal() onevolume.State {
 	switch {
-	case a.kind == onevolume.Release:
+	case a.kind == onevolume.Release || a.kind == onevolume.Fence:
 		return noHost
 	case a.kind == onevolume.Migrate:
 		return moved
@@ -128,10 +131,10 @@ func eachTable(t *testing.T, test func(tb *table)) {
 			if raceDetector && i+j > 0 {
 				continue
 			}
-			if (a.kind == onevolume.Replug || a.kind == onevolume.Release || a.kind == onevolume.Migrate) && by == byDaemon {
+			if (a.kind == onevolume.Replug || a.kind == onevolume.Release || a.kind == onevolume.Fence || a.kind == onevolume.Migrate) && by == byDaemon {
 				continue // no call asks for one: whoever does runs it as a client
 			}
-			if a.made && (a.kind == onevolume.Attach) != (by == byClient) && a.kind != onevolume.Replug && a.kind != onevolume.Release && a.kind != onevolume.Migrate {
+			if a.made && (a.kind == onevolume.Attach) != (by == byClient) && a.kind != onevolume.Replug && a.kind != onevolume.Release && a.kind != onevolume.Fence && a.kind != onevolume.Migrate {
 				continue // the steps are the same: one of the two is enough
 			}
 			t.Run(a.name+" by "+by, func(t *testing.T) {
@@ -194,6 +197,7 @@ func (tb *table) point(of int, what, at string) (*point, bool) {
 	tb.tried++
 	c := newCloud(tb.T, tb.ground)
 	pt := &point{cloud: c, tb: tb, what: what, at: at, reason: "the test:"}
+	c.forgetFences()
 	vm, v := c.vm(c.hosts[0], hypervisortest.Domain{}), onevolume.Volume{}
 	if tb.act.made {
 		v = c.made()
@@ -220,6 +224,12 @@ func (tb *table) point(of int, what, at string) (*point, bool) {
 			c.migrates(vm)
 			return true, nil
 		}
+	case onevolume.Fence:
+		c.plant(vm, v, 1)
+		c.lost[v.ID] = true
+		c.net.Down(c.hosts[0].name, command.KindTimeout)
+		pt.req = replugRequest(vm, v)
+		pt.req.Kind = onevolume.Fence
 	case onevolume.Replug, onevolume.Release:
 		c.plant(vm, v, 1)
 		c.hosts[0].virt.Edit(vm.DeployID, func(d *hypervisortest.Domain) { d.Disks = d.Disks[:1] })
@@ -229,6 +239,19 @@ func (tb *table) point(of int, what, at string) (*point, bool) {
 	}
 	pt.v, pt.stander = c.read(v.ID), c.read(stander.ID)
 	return pt, true
+}
+
+// forgetFences takes away what is on record of hosts of other clouds on the
+// same ground: hosts of the same names are new ones here.
+func (c *cloud) forgetFences() {
+	c.Helper()
+	list, err := c.db.Fences(c.Context())
+	for _, f := range list {
+		err = errors.Join(err, c.db.Clean(c.Context(), f))
+	}
+	if err != nil {
+		c.Fatal(err)
+	}
 }
 
 // plant has a VM have a volume, as an attach would leave it, and the guest's

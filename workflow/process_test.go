@@ -142,7 +142,7 @@ func (p *process) hangUp() {
 func (p *process) writing(call string) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if call == "record" || call == "grant" || call == "revoke" {
+	if call == "record" || call == "grant" || call == "revoke" || call == "cut off" {
 		return 0
 	}
 	p.writes = append(p.writes, call)
@@ -325,4 +325,9 @@ func (a mortalAccess) Grant(ctx context.Context, op onevolume.OperationRef, init
 
 func (a mortalAccess) Revoke(ctx context.Context, op onevolume.OperationRef, initiator onevolume.IQN) error {
 	return a.call(ctx, op, "revoke", func() error { return a.Access.Revoke(ctx, op, initiator) })
+}
+
+// Fence may die after the array did what it was told, too.
+func (a mortalAccess) Fence(ctx context.Context, op onevolume.OperationRef) error {
+	return a.call(ctx, op, "cut off", func() error { return a.Access.(workflow.Fencer).Fence(ctx, op) })
 }

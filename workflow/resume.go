@@ -13,8 +13,8 @@ import (
 // has reopened. The caller has taken it over: op has the caller's generation.
 // Unless op.Way says which way to go, what is true on the host decides, not
 // what the journal says: an attach whose disk is in the guest is completed,
-// any other is undone; a detach and a migration are carried on, a release is
-// given up. An error with the code Unknown
+// any other is undone; a detach, a migration and a fence are carried on, a
+// release is given up. An error with the code Unknown
 // says that it must be tried again later; everything else is final.
 func (e *Engine) Resume(ctx context.Context, op onevolume.Operation, vol onevolume.Volume, journal []onevolume.Entry) (Outcome, error) {
 	driver, err := e.Driver(op.VM)
@@ -91,6 +91,9 @@ func (r *run) goOn(ctx context.Context, story saga.Story[facts]) (bool, error) {
 			return false, r.mayKeep(ctx)
 		}
 		return true, nil
+	}
+	if r.op.Kind == onevolume.Fence {
+		return r.op.Way != onevolume.Back, nil
 	}
 	if r.op.Kind == onevolume.Migrate {
 		return r.goesOn(ctx)

@@ -130,6 +130,12 @@ func (s sleepers) Explain(ctx context.Context, id onevolume.VolumeID, reason str
 
 func (s sleepers) Delete(context.Context, onevolume.VolumeID) error { return nil }
 
+func (s sleepers) OnHost(context.Context, string) ([]onevolume.Volume, error) { return nil, nil }
+
+func (s sleepers) Fences(context.Context) ([]onevolume.FenceRecord, error) { return nil, nil }
+
+func (s sleepers) Clean(context.Context, onevolume.FenceRecord) error { return nil }
+
 func (s sleepers) Do(_ context.Context, r onevolume.Request) error {
 	s.Errorf("%+v was done", r)
 	return nil

@@ -134,7 +134,9 @@ func (e *Engine) Begin(ctx context.Context, req onevolume.Request) (*Job, error)
 			return nil, err
 		}
 	}
-	r.dial(ctx, req.VM.Host)
+	if req.Kind != onevolume.Fence { // whose host is dead
+		r.dial(ctx, req.VM.Host)
+	}
 	r.op, r.vol, err = e.Ledger.Reserve(ctx, req)
 	if err != nil {
 		r.close()
@@ -173,6 +175,8 @@ func (r *run) steps() ([]step, error) {
 		return r.detachSteps(), nil
 	case onevolume.Release:
 		return r.releaseSteps(), nil
+	case onevolume.Fence:
+		return r.fenceSteps(), nil
 	case onevolume.Migrate:
 		return r.migrateSteps(), nil
 	}

@@ -14,7 +14,7 @@ import (
 // record is what the inventory says of a volume, as the table wants it.
 func record(v *onevolume.Volume, seen map[string]bool) follow.Record {
 	host := v.Attachment.Host
-	return follow.Record{Host: host, Lost: host != "" && !seen[host]}
+	return follow.Record{Host: host, Lost: host != "" && !seen[host], Cuts: v.ArrayID != ""}
 }
 
 func decide(v *onevolume.Volume, vm VM, seen map[string]bool) follow.Action {
@@ -141,6 +141,8 @@ func (f *Follower) act(ctx context.Context, v onevolume.Volume, vm VM, a follow.
 		return false, f.plug(ctx, v, vm, req)
 	case follow.End, follow.Keep:
 		return false, f.end(ctx, v, a, req)
+	case follow.Fence:
+		return true, f.fence(ctx, v, vm, false)
 	case follow.Refuse:
 		return false, f.refuse(ctx, v, follow.Why(r))
 	}

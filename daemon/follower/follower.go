@@ -40,6 +40,13 @@ type Inventory interface {
 	Volume(ctx context.Context, id onevolume.VolumeID) (onevolume.Volume, error)
 	// Explain gives an ATTACHED volume a reason, for people to see.
 	Explain(ctx context.Context, id onevolume.VolumeID, reason string) error
+	// OnHost lists the volumes that are on record on a host, whatever their
+	// state.
+	OnHost(ctx context.Context, host string) ([]onevolume.Volume, error)
+	// Fences lists the hosts that were cut off from volumes, and Clean says
+	// that one is clean of one.
+	Fences(ctx context.Context) ([]onevolume.FenceRecord, error)
+	Clean(ctx context.Context, f onevolume.FenceRecord) error
 	// Delete takes a free volume out of the inventory.
 	Delete(ctx context.Context, id onevolume.VolumeID) error
 }
@@ -58,7 +65,8 @@ type Follower struct {
 	Cloud     Cloud
 	Inventory Inventory
 	Operator  Operator
-	Waker     Waker // nil where nobody looks for VMs that stand still
+	Waker     Waker   // nil where nobody looks for VMs that stand still
+	Cleaner   Cleaner // nil where nobody cleans hosts
 	Log       *zap.Logger
 	Every     time.Duration // from one look at all VMs to the next; 0 for no work at all
 	Again     time.Duration // from a failure to the next try; doubles up to 32 times as long
@@ -85,6 +93,11 @@ type Follower struct {
 	// hosts that are looked at for such.
 	still  map[onevolume.VMID]standstill
 	waking map[string]bool
+
+	// cleaning are the fenced hosts that are being cleaned, and unclean what
+	// was in the way, as the log has it.
+	cleaning map[string]bool
+	unclean  map[string]string
 
 	mute bool // oned is silent, and the log says so; the loop's own
 }
@@ -121,6 +134,7 @@ func (f *Follower) Start() {
 	f.hints, f.all, f.wake = map[onevolume.VMID]bool{}, false, make(chan struct{}, 1)
 	f.slots, f.busy = map[string]chan struct{}{}, map[onevolume.VolumeID]bool{}
 	f.still, f.waking = map[onevolume.VMID]standstill{}, map[string]bool{}
+	f.cleaning, f.unclean = map[string]bool{}, map[string]string{}
 	f.whole, f.failed = map[onevolume.VolumeID]string{}, map[onevolume.VolumeID]failure{}
 	f.mu.Unlock()
 	f.stop, f.done, f.ended = cancel, ctx.Done(), make(chan struct{})
@@ -230,14 +244,22 @@ func (f *Follower) look(ctx context.Context, vms ...onevolume.VMID) (moving []on
 		f.silent(ctx, "listing the volumes that are attached", err)
 		return nil
 	}
+	var fences []onevolume.FenceRecord
 	if len(vms) == 0 {
 		f.forget(volumes)
+		if fences, err = f.Inventory.Fences(ctx); err != nil {
+			f.silent(ctx, "listing the hosts that were fenced", err)
+			return nil
+		}
 	}
-	if len(volumes) == 0 {
+	if len(volumes) == 0 && len(fences) == 0 {
 		return nil
 	}
 	ids := vmsOf(volumes)
-	known, err := f.Cloud.VMs(ctx, ids)
+	var known map[onevolume.VMID]VM
+	if len(ids) > 0 {
+		known, err = f.Cloud.VMs(ctx, ids)
+	}
 	var seen map[string]bool
 	if err == nil {
 		seen, err = f.Cloud.Seen(ctx)
@@ -255,6 +277,7 @@ func (f *Follower) look(ctx context.Context, vms ...onevolume.VMID) (moving []on
 	}
 	if len(vms) == 0 {
 		f.wakeAll(ctx, volumes, known, seen)
+		f.cleanAll(ctx, fences, seen)
 	}
 	for _, id := range ids {
 		if vm := stateOf(known, id); vm.Stage == follow.UnderWay {

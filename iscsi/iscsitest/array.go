@@ -31,6 +31,9 @@ type Target struct {
 	// Login, when set, decides in CHAP's place whether an initiator is let in,
 	// and gives what is called when its session ends.
 	Login func(initiator onevolume.IQN, c onevolume.CHAP) (logout func(), err error)
+	// Open, when set, says whether the target still has a session with an
+	// initiator that logged in: one that it has cut reads and writes nothing.
+	Open func(initiator onevolume.IQN) bool
 }
 
 // Unit is a logical unit.

@@ -116,6 +116,11 @@ func (h *Host) Handle(c command.Cmd) (command.Result, error) {
 		return command.Result{}, commandtest.ErrUnknown
 	}
 	h.count++
+	for _, s := range h.sessions {
+		if h.cut(s) {
+			s.state = "FAILED"
+		}
+	}
 	fault := h.faults[h.count]
 	switch fault {
 	case NotRun:
@@ -170,17 +175,54 @@ func (h *Host) Lose(iqn onevolume.IQN, state string) {
 	}
 }
 
+// cut says whether the target has ended a session, of which the host learns
+// when it uses it.
+func (h *Host) cut(s *session) bool {
+	t := h.array.targets[s.iqn]
+	return t != nil && t.Open != nil && !t.Open(onevolume.IQN(h.initiator()))
+}
+
+// CutOff says whether the target has ended the session of a disk that the host
+// has at a path.
+func (h *Host) CutOff(path string) bool {
+	h.array.mu.Lock()
+	defer h.array.mu.Unlock()
+	s, _ := h.at(path)
+	return s != nil && h.cut(s)
+}
+
+// Write has a guest of the host write to the disk at a path, and says whether
+// that arrived.
+func (h *Host) Write(path, content string) bool {
+	h.array.mu.Lock()
+	defer h.array.mu.Unlock()
+	s, d := h.at(path)
+	if s == nil || s.state != "LOGGED_IN" || h.cut(s) {
+		return false
+	}
+	d.unit.Content = content
+	return true
+}
+
+// at gives the disk behind a path of the host, a link or /dev/sdX.
+func (h *Host) at(path string) (*session, *disk) {
+	for _, s := range h.sessions {
+		for lun, d := range s.disks {
+			if path == "/dev/"+d.name || path == h.link(s, lun) {
+				return s, d
+			}
+		}
+	}
+	return nil, nil
+}
+
 // UnitAt gives the logical unit behind a path of the host, a link or
 // /dev/sdX; nil when there is none.
 func (h *Host) UnitAt(path string) *Unit {
 	h.array.mu.Lock()
 	defer h.array.mu.Unlock()
-	for _, s := range h.sessions {
-		for lun, d := range s.disks {
-			if path == "/dev/"+d.name || path == h.link(s, lun) {
-				return d.unit
-			}
-		}
+	if _, d := h.at(path); d != nil {
+		return d.unit
 	}
 	return nil
 }
