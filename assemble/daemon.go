@@ -100,7 +100,7 @@ func (d *Daemon) connect(ctx context.Context) error {
 	}
 	auth := opennebula.NewAuthenticator(one, d.conf.AuthCache)
 	w := &wire.Server{Known: auth.Recall}
-	api := xmlrpc.Server{Auth: auth, Inventory: service, Operator: d.loops, Moves: d.loops, Health: d.checkups, Arrays: d.arrays, Spaces: d.spaces, Access: d.access, Unaudited: d.logUnaudited}
+	api := xmlrpc.Server{Auth: auth, Inventory: service, Operator: d.loops, Moves: d.loops, Health: d.checkups, Arrays: d.arrays, Spaces: d.spaces, Access: d.access, Fencer: d.follower, Unaudited: d.logUnaudited}
 	if d.conf.Operations.Follow > 0 {
 		api.Hints = told{d.follower, d.loops}
 	}

@@ -65,6 +65,8 @@ func consequence(op onevolume.Operation) string {
 		return fmt.Sprintf("The volume stays in %s with its data, if the guest has not let go of it yet.", guest(op.VM))
 	case onevolume.Release:
 		return fmt.Sprintf("Host %s stays logged in; the volume stays on record in %s.", op.VM.Host, guest(op.VM))
+	case onevolume.Fence:
+		return fmt.Sprintf("The volume stays on record on host %s, which may be cut off from it; no other host gets it.", op.VM.Host)
 	case onevolume.Migrate:
 		return fmt.Sprintf("The volume stays where %s is, and the other host is logged out.", guest(op.VM))
 	case onevolume.Replug:

@@ -37,6 +37,8 @@ func task(op onevolume.Operation, v *onevolume.Volume) string {
 		return fmt.Sprintf("detach %s from %s on host %s, and %s", what, guest(op.VM), op.VM.Host, leaving(op.Leave))
 	case onevolume.Release:
 		return fmt.Sprintf("log host %s out of %s, while %s is off or elsewhere", op.VM.Host, what, guest(op.VM))
+	case onevolume.Fence:
+		return fmt.Sprintf("cut host %s, which is dead, off from %s of %s", op.VM.Host, what, guest(op.VM))
 	case onevolume.Migrate:
 		return fmt.Sprintf("have %s on host %s when %s comes there from host %s", what, op.Destination, guest(op.VM), op.VM.Host)
 	case onevolume.Replug:
@@ -93,6 +95,9 @@ func waysOut(op onevolume.Operation) [][2]string {
 	case onevolume.Release:
 		add("onevolume resume "+id, "goes on logging host "+op.VM.Host+" out")
 		add("onevolume abort "+id, "gives that up: the host may stay logged in")
+	case onevolume.Fence:
+		add("onevolume resume "+id, "goes on cutting host "+op.VM.Host+" off")
+		add("onevolume abort "+id, "gives that up: the volume stays on record there, and the host may be cut off")
 	case onevolume.Migrate:
 		add("onevolume resume "+id, "looks where "+guest(op.VM)+" is, and leaves the other host")
 		add("onevolume abort "+id, "the same, without waiting for "+guest(op.VM)+" to move")

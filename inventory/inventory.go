@@ -29,6 +29,7 @@ type Store interface {
 	Recover(ctx context.Context, id onevolume.VolumeID, r onevolume.Recovery) error
 	Audit(ctx context.Context, d onevolume.Deed) error
 	History(ctx context.Context, h onevolume.History) ([]onevolume.Deed, error)
+	Fences(ctx context.Context) ([]onevolume.FenceRecord, error)
 	Hold(ctx context.Context) (reason string, err error)
 	Lift(ctx context.Context) error
 	quotaStore

@@ -61,3 +61,9 @@ func checkRequest(r onevolume.Request) error {
 	}
 	return bad("no such format: %q", r.Leave)
 }
+
+// Fences lists what hosts were cut off from and have not been cleaned of. The
+// caller has looked that whoever asks is an administrator.
+func (s *Service) Fences(ctx context.Context) ([]onevolume.FenceRecord, error) {
+	return s.Store.Fences(ctx)
+}

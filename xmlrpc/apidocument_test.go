@@ -49,6 +49,7 @@ func TestAPIDocument(t *testing.T) {
 	w := newWorldAt(t, func() time.Time { return time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC) })
 	w.Operator = yielding{w.op}
 	w.Access, w.Moves, w.Hints = granting{}, &mover{n: 1}, &heard{}
+	w.Fencer = fencer{list: []onevolume.Fenced{{Volume: 0, Name: "data", VM: 17}}}
 	c := w.client(asRoot).Wire
 	names, err := c.Call(t.Context(), "system.listMethods")
 	if err != nil {

@@ -302,6 +302,12 @@ func TestEveryChangeIsAudited(t *testing.T) {
 			func(*scene) deeds {
 				return deeds{{"sync", `array "of1"`, "User [5] : Not authorized to perform CREATE VOLUME.", none, noVM, false}}
 			}},
+		{"fence forbidden", asAlice, func(*scene) (string, []string) {
+			return "one.volume.fence", []string{str("node4"), "<boolean>1</boolean>"}
+		},
+			func(*scene) deeds {
+				return deeds{{"fence", `host "node4", which is off`, "User [5] : Not authorized to perform ADMIN VOLUME.", none, noVM, false}}
+			}},
 		{"array check forbidden", asAlice, func(*scene) (string, []string) { return "one.volume.arraycheck", []string{str("san1")} },
 			func(*scene) deeds {
 				return deeds{{"array check", `array "san1"`, "User [5] : Not authorized to perform ADMIN VOLUME.", none, noVM, false}}
@@ -379,7 +385,7 @@ func TestEveryChangeIsAudited(t *testing.T) {
 	}
 	for _, name := range names.([]any) {
 		reads := slices.Contains([]any{"one.volume.info", "one.volumepool.info", "one.volumepool.infoextended", "one.volumequota.info", "one.volume.operation", "one.volume.history",
-			"one.volume.health", "one.volume.running", "one.volume.arrayinfo", "one.volume.arraychoose", "one.volume.hint"}, name)
+			"one.volume.health", "one.volume.fences", "one.volume.running", "one.volume.arrayinfo", "one.volume.arraychoose", "one.volume.hint"}, name)
 		if _, ok := tried.Load(name); !ok && !reads && !strings.HasPrefix(name.(string), "system.") {
 			t.Errorf("%s changes something and has no case here", name)
 		}

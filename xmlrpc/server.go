@@ -45,6 +45,9 @@ type Inventory interface {
 	Hold(ctx context.Context) (reason string, err error)
 	Lift(ctx context.Context, who onevolume.Caller) error
 
+	// Fences lists what hosts were cut off from and have not been cleaned of.
+	Fences(ctx context.Context) ([]onevolume.FenceRecord, error)
+
 	Quotas
 	OnDemand
 }
@@ -74,6 +77,7 @@ type Server struct {
 	Arrays    Arrays // nil when none is configured
 	Spaces    Spaces // nil when no array makes volumes
 	Access    Access // likewise
+	Fencer    Fencer // nil when VMs are not followed
 
 	// Unaudited hears of a refusal that could not be written into the audit.
 	// It may be nil.
@@ -100,6 +104,7 @@ func (s *Server) Register(w *wire.Server) {
 	w.Add(s.careMethods()...)
 	w.Add(s.quotaMethods()...)
 	w.Add(s.arrayMethods()...)
+	w.Add(s.fenceMethods()...)
 	w.Add(s.snapshotMethods()...)
 	w.Add(s.spaceMethods()...)
 }
