@@ -27,6 +27,7 @@ var breaks = map[string]string{
 	"cannot delete twice":                 "create and delete twice",
 	"deletes what is exported":            "export twice",
 	"throws sessions out":                 "sessions",
+	"cuts nobody off":                     "fence",
 	"shrinks":                             "extend",
 	"drops the last page":                 "list beyond a page",
 	"forgets exports at a restart":        "restart",
@@ -221,6 +222,13 @@ func (b *broken) Unexport(ctx context.Context, id array.ID, initiator onevolume.
 	case "throws sessions out":
 		force = true
 	case "leaves a target behind":
+		return nil
+	case "cuts nobody off":
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if t := b.get(id, false); t != nil && force {
+			delete(t.exports, initiator)
+		}
 		return nil
 	}
 	return b.Memory.Unexport(ctx, id, initiator, force)

@@ -90,6 +90,7 @@ func Run(t *testing.T, fixture func(t *testing.T) Fixture) {
 		{"extend with a session", sessions, (*suite).extendInUse},
 		{"export twice", all, (*suite).export},
 		{"sessions", sessions, (*suite).session},
+		{"fence", sessions, (*suite).fence},
 		{"who may log in", sessions, (*suite).admission},
 		{"snapshot and copies", all, (*suite).snapshot},
 		{"what snapshots hold", data, (*suite).contents},

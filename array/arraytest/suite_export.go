@@ -176,6 +176,47 @@ func (s *suite) session() {
 	logout() // of what is no more
 }
 
+// fence: a host that is cut off by force has no session any more and does not
+// get in again, neither by what it has nor once another host is let in, nor
+// after the array was started anew. It may be repeated, and be asked of one
+// that has a right and no session.
+func (s *suite) fence() {
+	v := s.volume()
+	dead := must[array.Export](s)(s.Array.Export(s.ctx, v.ID, s.grant(0, v.ID)))
+	logout := must[func()](s)(s.Login(dead))
+	out := func(when string) {
+		s.Helper()
+		if again, err := s.Login(dead); err == nil {
+			s.Errorf("%s: the host that was cut off was let in", when)
+			again()
+		}
+		for _, one := range must[[]array.Session](s)(s.Array.Sessions(s.ctx, v.ID)) {
+			if one.Initiator == dead.Initiator {
+				s.Errorf("%s: the host that was cut off has a session", when)
+			}
+		}
+	}
+	for range 2 {
+		s.ok(s.Array.Unexport(s.ctx, v.ID, dead.Initiator, true))
+		s.exported(v.ID)
+		out("cut off")
+	}
+	other := must[array.Export](s)(s.Array.Export(s.ctx, v.ID, s.grant(1, v.ID)))
+	leave := must[func()](s)(s.Login(other))
+	out("another is in")
+	s.ok(s.Array.Unexport(s.ctx, v.ID, dead.Initiator, true))
+	if list := must[[]array.Session](s)(s.Array.Sessions(s.ctx, v.ID)); len(list) != 1 || list[0].Initiator != other.Initiator {
+		s.Errorf("with the other one logged in there is %+v", list)
+	}
+	leave()
+	logout() // it learns of it now
+	if s.Restart != nil {
+		s.Restart()
+		out("after a restart")
+	}
+	s.exported(v.ID, 1)
+}
+
 // admission: nobody gets in but with the name and the credentials of an
 // export as it is now.
 func (s *suite) admission() {
