@@ -105,7 +105,7 @@ func refuseFenced(ctx context.Context, q querier, r onevolume.Request) error {
 	}
 	return onevolume.Errorf(onevolume.Action, "Host %s was fenced at %s: it was cut off from volume %d, and has not been cleaned of it.",
 		host, list[0].Since.Format(time.RFC3339), list[0].Volume).
-		WithHint("the daemon cleans it as soon as oned has it in sight again; onevolume doctor tells what is in the way")
+		WithHint("the daemon cleans it as soon as oned has it in sight again, and its log tells what is in the way; see: onevolume fence")
 }
 
 // mergeFences adds what a backup says to what is there: a host that was fenced
