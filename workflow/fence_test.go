@@ -2,10 +2,13 @@ package workflow_test
 
 import (
 	"strings"
+	"testing"
 	"testing/synctest"
 	"time"
 
 	"onevolume"
+	"onevolume/command"
+	"onevolume/follow"
 )
 
 // canWrite says whether the guest on a host can write to the volume.
@@ -58,4 +61,61 @@ func (d *drama) thaw() {
 	d.machine("a").virt.RemoveDomain(d.name)
 	look(0)
 	look(0)
+}
+
+// A registered volume is given to another host by an administrator's word
+// alone, and not while oned sees the host; a volume of an array without it.
+func TestFenceByHand(t *testing.T) {
+	t.Parallel()
+	for _, made := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			g := newGround(t)
+			g.clock.bubble = true
+			d := newDrama(t, g, follow.Happening{Name: "by hand", From: "a", Array: made}, nil)
+			fence := func(off bool) ([]onevolume.Fenced, error) { return d.follower.Fence(t.Context(), "a", off) }
+			if list, err := fence(true); onevolume.CodeOf(err) != onevolume.Action || !strings.Contains(onevolume.HintOf(err), "onehost offline a") {
+				t.Errorf("in sight: %+v, %v", list, err)
+			}
+			a := d.machine("a")
+			d.net.Down("a", command.KindTimeout)
+			d.mu.Lock()
+			d.lost, d.vm.Stage = true, follow.Silent
+			d.mu.Unlock()
+			if !made {
+				if list, err := fence(false); err != nil || len(list) != 1 || list[0].Error == "" || !strings.Contains(list[0].Hint, "--off a") {
+					t.Errorf("without the word: %+v, %v", list, err)
+				}
+				if v := d.read(d.v.ID); v.Attachment.Host != "a" {
+					t.Errorf("it is on record on %q", v.Attachment.Host)
+				}
+				a.virt.RemoveDomain(d.name) // it is off
+				a.iscsi.Reboot()
+			}
+			if list, err := fence(!made); err != nil || len(list) != 1 || list[0].Error != "" || list[0].Volume != d.v.ID {
+				t.Errorf("fenced are %+v, %v", list, err)
+			}
+			if list, err := fence(!made); err != nil || len(list) != 0 {
+				t.Errorf("again: %+v, %v", list, err)
+			}
+			d.enter(follow.Point{State: "ACTIVE", LCM: "RUNNING", Host: "b", Lost: true})
+			d.follower.Hear(d.vm.ID)
+			d.rest()
+			if made {
+				d.fenced()
+			}
+			d.net.Down("a", "")
+			a.virt.RemoveDomain(d.name)
+			d.mu.Lock()
+			d.lost = false
+			d.mu.Unlock()
+			time.Sleep(31 * time.Second) // it is cleaned by the look at everything
+			synctest.Wait()
+			list, err := d.Fences(t.Context())
+			v := d.read(d.v.ID)
+			if err != nil || len(list) != 0 || v.Attachment.Host != "b" || len(a.iscsi.Left()) != 0 || !d.canWrite("b") {
+				t.Errorf("fenced are %+v, %v; on record on %q; left is %q", list, err, v.Attachment.Host, a.iscsi.Left())
+			}
+			d.follower.Stop(t.Context())
+		})
+	}
 }
