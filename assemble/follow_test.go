@@ -93,6 +93,15 @@ func TestFollower(t *testing.T) {
 	f.Start()
 	defer f.Stop(t.Context())
 
+	// Where nobody hears it, its hooks tell of the same.
+	hooks := told{f, &daemon.Daemon{}}
+	one.SetVMState(1, 8, 0)
+	hooks.HearVM(1)
+	next(onevolume.Release, "host01")
+	one.SetVMState(1, 3, 3)
+	hooks.HearHost(0)
+	next(onevolume.Replug, "host01")
+
 	conf := config.Default()
 	conf.Events = one.StartEvents(t)
 	s := newSubscriber(conf, f, &daemon.Daemon{}, zap.NewNop())

@@ -78,8 +78,15 @@ func surroundings() []struct {
 
 func (m *manual) section(title string) { fmt.Fprintf(m, ".SH %s\n", quoted(title)) }
 
+// title is a command as it is typed, with those before it and its arguments.
+func title(cmd *cobra.Command) string {
+	_, arguments, _ := strings.Cut(cmd.Use, " ")
+	return strings.TrimSpace(strings.TrimPrefix(cmd.CommandPath(), cmd.Root().Name()+" ") + " " + arguments)
+}
+
+// command prints a command, and then those that it consists of.
 func (m *manual) command(cmd *cobra.Command) {
-	fmt.Fprintf(m, ".SS %s\n", quoted(escaped(cmd.Use)))
+	fmt.Fprintf(m, ".SS %s\n", quoted(escaped(title(cmd))))
 	m.line(cmd.Short + ".")
 	if cmd.Long != "" {
 		m.text(cmd.Long)
@@ -88,6 +95,11 @@ func (m *manual) command(cmd *cobra.Command) {
 	if cmd.Example != "" {
 		fmt.Fprintln(m, ".PP\nExamples:")
 		m.verbatim(strings.Split(cmd.Example, "\n"))
+	}
+	for _, sub := range cmd.Commands() {
+		if sub.IsAvailableCommand() {
+			m.command(sub)
+		}
 	}
 }
 

@@ -34,12 +34,15 @@ func TestPage(t *testing.T) {
 	if len(root.Commands()) < 20 {
 		t.Errorf("%d commands", len(root.Commands()))
 	}
-	for _, c := range root.Commands() {
+	all := root.Commands()
+	for i := 0; i < len(all); i++ {
+		c := all[i]
 		if c.Hidden {
 			continue
 		}
-		if !strings.Contains(text, c.Use+" "+c.Short+".") {
-			t.Errorf("nothing of %q", c.Use)
+		all = append(all, c.Commands()...)
+		if !strings.Contains(text, title(c)+" "+c.Short+".") {
+			t.Errorf("nothing of %q", title(c))
 		}
 		c.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
 			if !f.Hidden && !strings.Contains(text, "--"+f.Name) {
