@@ -71,10 +71,24 @@ type stand struct {
 	wrong  []onevolume.Hook // of its name, but otherwise
 }
 
+// oneHooks are oned's hooks, which it shows to administrators; to others it
+// says that there are none.
+func oneHooks(cmd *cobra.Command, s *Session) ([]onevolume.Hook, error) {
+	who, err := s.Cloud.WhoAmI(cmd.Context())
+	switch {
+	case err != nil:
+		return nil, err
+	case !who.IsAdmin():
+		return nil, onevolume.Errorf(onevolume.Forbidden, "User [%d] : Not authorized to perform MANAGE HOOK.", who.UID).
+			WithHint("only oneadmin's group sees oned's hooks")
+	}
+	return s.Cloud.Hooks(cmd.Context())
+}
+
 // stands compares oned's hooks with those that there should be. Others are of
 // ours too, but of another version.
 func (c *hooked) stands(cmd *cobra.Command, s *Session) (list []stand, others []onevolume.Hook, err error) {
-	have, err := s.Cloud.Hooks(cmd.Context())
+	have, err := oneHooks(cmd, s)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -138,7 +152,7 @@ func (c *hooked) remove(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	have, err := s.Cloud.Hooks(cmd.Context())
+	have, err := oneHooks(cmd, s)
 	if err != nil {
 		return err
 	}
