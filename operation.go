@@ -26,6 +26,9 @@ const (
 	// waits for the VM, and leaves the host that it came from. The volume
 	// stays ATTACHED all the time.
 	Migrate Kind = "migrate"
+	// Grow makes an attached volume larger, which stays ATTACHED all the time:
+	// on its array where it was made on one, on the host, and in the guest.
+	Grow Kind = "grow"
 	// What an array does to a volume of its own; see Task.
 	Create         Kind = "create"
 	Delete         Kind = "delete"
@@ -43,6 +46,15 @@ func (k Kind) OnArray() bool {
 		return true
 	}
 	return false
+}
+
+// ParkedState is the state of a volume whose operation of this kind is parked.
+// One that has grown, but not for its guest, is as usable as before.
+func (k Kind) ParkedState() State {
+	if k == Grow {
+		return Attached
+	}
+	return Failed
 }
 
 // Way is which way an operation is carried on by whoever takes it over.
@@ -64,7 +76,7 @@ const (
 	Running Status = "RUNNING"
 	Done    Status = "DONE"   // what was asked is so
 	Undone  Status = "UNDONE" // everything is as it was before
-	Parked  Status = "PARKED" // neither: the volume is in ERROR and waits for an administrator
+	Parked  Status = "PARKED" // neither: the volume is in the kind's ParkedState and waits for an administrator
 )
 
 // Operation is one run of a workflow on one volume. Whoever owns it holds a
@@ -89,7 +101,7 @@ type Operation struct {
 	Started time.Time
 	Ended   time.Time // zero while RUNNING
 	Error   string
-	Task    *Task // of a kind that is OnArray, else nil
+	Task    *Task // of a kind that is OnArray, and of Grow, else nil
 	// Destination is the host that the VM goes to, of Migrate; VM.Host is
 	// the one that it comes from. They are the same for a VM that is restored
 	// where it was saved, or whose volume is on no host.
@@ -147,7 +159,7 @@ type Request struct {
 	Owner  string        // as Operation.Owner
 	Lease  time.Duration // how long without a word before another may take over
 	DryRun bool          // choose and check, but reserve nothing
-	Task   *Task         // of a kind that is OnArray
+	Task   *Task         // of a kind that is OnArray, and of Grow
 
 	Destination string // as Operation.Destination
 }
@@ -217,6 +229,7 @@ type Note struct {
 	Source   string
 	Serial   string
 	Identity Identity
+	Size     Size // what it has become, of Grow
 }
 
 // Ending closes an operation. The volume goes to State; what no longer holds

@@ -9,7 +9,7 @@ import "time"
 type Task struct {
 	Array   string `json:"array"` // its name in the inventory
 	ArrayID string `json:"id"`    // the volume's UUID
-	Size    Size   `json:"size"`  // of Create and Resize; the array may round it up
+	Size    Size   `json:"size"`  // of Create, Resize and Grow; the array may round it up
 	Label   string `json:"label"` // what the array shows people, on Create
 	// Snapshot is the snapshot that is made, deleted or gone back to.
 	Snapshot     SnapshotID `json:"snapshot,omitempty"`

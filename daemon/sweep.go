@@ -164,7 +164,7 @@ func (d *Daemon) outcome(ctx context.Context, op onevolume.Operation, err error,
 // park gives an operation up to the administrator, and says whether the
 // inventory took that.
 func (d *Daemon) park(ctx context.Context, op onevolume.Operation, cause error, log *zap.Logger) bool {
-	e := onevolume.Ending{Status: onevolume.Parked, State: onevolume.Failed,
+	e := onevolume.Ending{Status: onevolume.Parked, State: op.Kind.ParkedState(),
 		Error: cause.Error() + ". onevolumed tried for " + d.GiveUp.String() + " and gave up"}
 	end := func() error { return d.engine(onevolume.Caller{Owner: op.By}).Ledger.Finish(ctx, op.Ref(), e) }
 	if op.Kind.OnArray() {
@@ -174,6 +174,6 @@ func (d *Daemon) park(ctx context.Context, op onevolume.Operation, cause error, 
 		log.Error("parking an operation", zap.Error(err))
 		return false
 	}
-	log.Error("operation parked; the volume is in ERROR", zap.Error(cause))
+	log.Error("operation parked", zap.String("volume state", string(e.State)), zap.Error(cause))
 	return true
 }

@@ -42,7 +42,7 @@ func (l ledger) Finish(ctx context.Context, op onevolume.OperationRef, e onevolu
 func checkRequest(r onevolume.Request) error {
 	bad := func(format string, args ...any) error { return onevolume.Errorf(onevolume.Invalid, format, args...) }
 	switch {
-	case r.Kind != onevolume.Attach && r.Kind != onevolume.Detach && r.Kind != onevolume.Replug && r.Kind != onevolume.Release && r.Kind != onevolume.Fence && r.Kind != onevolume.Migrate:
+	case r.Kind != onevolume.Attach && r.Kind != onevolume.Detach && r.Kind != onevolume.Replug && r.Kind != onevolume.Release && r.Kind != onevolume.Fence && r.Kind != onevolume.Migrate && r.Kind != onevolume.Grow:
 		return bad("no such kind of operation: %q", r.Kind)
 	case r.VM.ID < 0 || r.VM.Host == "":
 		return bad("VM %d has no host", r.VM.ID)

@@ -72,6 +72,8 @@ func (o *operation) misfit(e onevolume.Ending) string {
 	switch {
 	case e.Status == onevolume.Undone && e.State != o.Prior:
 		return fmt.Sprintf("it was %s before", o.Prior)
+	case e.Status == onevolume.Parked && e.State != o.Kind.ParkedState():
+		return fmt.Sprintf("a parked one leaves it in %s", o.Kind.ParkedState())
 	case e.Status != onevolume.Done:
 	case o.Kind != onevolume.Detach && e.State != onevolume.Attached:
 		return fmt.Sprintf("%s ends with it attached", o.Kind)
@@ -92,8 +94,6 @@ func checkEnding(ref onevolume.OperationRef, e onevolume.Ending) error {
 		return bad("that is no ending")
 	case e.State.Moving():
 		return bad("nobody would move it on")
-	case e.Status == onevolume.Parked && e.State != onevolume.Failed:
-		return bad("a parked one leaves it in ERROR")
 	}
 	_, err := onevolume.ParseState(string(e.State))
 	return err
@@ -114,7 +114,7 @@ func (s *Store) settleVolume(ctx context.Context, tx *transaction, o *operation,
 		// the same: an operation that cannot even be parked is tried for ever.
 		e.Note.Identity = onevolume.Identity{}
 	}
-	if err := applyNote(&r.Volume, e.Note); err != nil {
+	if err := applyNote(&r.Volume, o.Kind, e.Note); err != nil {
 		return err
 	}
 	if err := transition(&r.Volume, e.State); err != nil {

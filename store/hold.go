@@ -31,7 +31,7 @@ func held(ctx context.Context, q querier) (reason string, err error) {
 
 // refuseHeld refuses what could lose data while the inventory is held.
 func (s *Store) refuseHeld(ctx context.Context, q querier, kind onevolume.Kind, leave onevolume.Leave) error {
-	if kind == onevolume.Replug || kind == onevolume.Release || kind == onevolume.Fence || kind == onevolume.Migrate || kind == onevolume.Detach && leave == onevolume.LeaveData {
+	if kind == onevolume.Replug || kind == onevolume.Release || kind == onevolume.Fence || kind == onevolume.Migrate || kind == onevolume.Grow || kind == onevolume.Detach && leave == onevolume.LeaveData {
 		return nil // gives it to nobody else, and writes nothing to it
 	}
 	reason, err := held(ctx, q)

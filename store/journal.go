@@ -126,17 +126,23 @@ func (s *Store) note(ctx context.Context, tx *transaction, o *operation, note on
 		return err
 	}
 	before := r.Volume
-	if err := applyNote(&r.Volume, note); err != nil {
+	if err := applyNote(&r.Volume, o.Kind, note); err != nil {
 		return err
 	}
-	if r.State == before.State && r.Attachment == before.Attachment && r.Identity == before.Identity {
+	if r.State == before.State && r.Attachment == before.Attachment && r.Identity == before.Identity && r.Size == before.Size {
 		return nil
 	}
 	return s.save(ctx, tx, &r, s.now())
 }
 
 // applyNote sets what the note knows; what it leaves empty stays.
-func applyNote(v *onevolume.Volume, note onevolume.Note) error {
+func applyNote(v *onevolume.Volume, kind onevolume.Kind, note onevolume.Note) error {
+	if note.Size != 0 {
+		if kind != onevolume.Grow || note.Size < v.Size {
+			return onevolume.Errorf(onevolume.Invalid, "An operation (%s) cannot make volume %d have %s: it has %s.", kind, v.ID, note.Size.Exact(), v.Size.Exact())
+		}
+		v.Size = note.Size
+	}
 	if note.State != "" {
 		if err := transition(v, note.State); err != nil {
 			return err

@@ -155,6 +155,11 @@ func (s *Store) chooseAttached(ctx context.Context, q querier, who onevolume.Cal
 			return v, err
 		}
 	}
+	if r.Kind == onevolume.Grow {
+		if err := mayGrow(who, &v.Volume, r); err != nil {
+			return v, err
+		}
+	}
 	switch {
 	case v.State.Moving():
 		return v, s.inTheWay(ctx, q, &v.Volume)
@@ -167,14 +172,32 @@ func (s *Store) chooseAttached(ctx context.Context, q querier, who onevolume.Cal
 	case r.Kind == onevolume.Fence && v.Attachment.Host != r.VM.Host:
 		return v, onevolume.Errorf(onevolume.Action, "Volume %d is on record on host %q, not on %q.", v.ID, v.Attachment.Host, r.VM.Host)
 	case r.Kind == onevolume.Migrate && v.Attachment.Host == "" && r.VM.Host == r.Destination: // of a VM that is restored
-	case r.Kind == onevolume.Migrate && v.Attachment.Host != r.VM.Host:
-		return v, onevolume.Errorf(onevolume.Action, "Volume %d is on record on host %q, not on %q where VM %d comes from.",
+	case (r.Kind == onevolume.Migrate || r.Kind == onevolume.Grow) && v.Attachment.Host != r.VM.Host:
+		return v, onevolume.Errorf(onevolume.Action, "Volume %d is on record on host %q, not on %q where VM %d is.",
 			v.ID, v.Attachment.Host, r.VM.Host, r.VM.ID).WithHint("it follows its VM by itself: try again in a moment, see onevolume show %d", v.ID)
 	}
 	if running, err := runningOn(ctx, q, v.ID); err != nil || running != nil {
 		return v, errors.Join(err, s.inTheWay(ctx, q, &v.Volume))
 	}
 	return v, nil
+}
+
+// mayGrow asks for the right to let a volume grow, which is an administrator's
+// where it is said and not done, and that it does not shrink. The same size
+// again brings the guest to it, if it is not there.
+func mayGrow(who onevolume.Caller, v *onevolume.Volume, r onevolume.Request) error {
+	right := onevolume.Admin
+	if v.ArrayID != "" {
+		right = onevolume.Manage
+	}
+	if err := who.Check(right, v); err != nil {
+		return err
+	}
+	if r.Task.Size < v.Size {
+		return onevolume.Errorf(onevolume.Invalid, "Volume %d has %s: it grows, and does not become %s.", v.ID, v.Size.Exact(), r.Task.Size.Exact()).
+			WithHint("a smaller one would lose data: create another volume and copy what is on this one")
+	}
+	return nil
 }
 
 // find reads the volume with this id or name: of several with the name the

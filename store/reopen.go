@@ -69,8 +69,8 @@ func (s *Store) reopenable(ctx context.Context, tx *transaction, o *operation, w
 	case r.Operation != o.ID:
 		return nil, onevolume.Errorf(onevolume.Action, "Operation %d is not the newest of volume %d: that is operation %d.",
 			o.ID, r.ID, r.Operation)
-	case r.State != onevolume.Failed:
-		return nil, onevolume.Errorf(onevolume.Action, "Volume %d of operation %d is not in ERROR but %s.", r.ID, o.ID, r.State)
+	case r.State != o.Kind.ParkedState():
+		return nil, onevolume.Errorf(onevolume.Action, "Volume %d of operation %d is not in %s but %s.", r.ID, o.ID, o.Kind.ParkedState(), r.State)
 	case r.Attachment.VM != o.VM.ID:
 		return nil, onevolume.Errorf(onevolume.Action, "Volume %d is not in VM %d any more, which operation %d is about.",
 			r.ID, o.VM.ID, o.ID).WithHint("give the volume its true state: onevolume recover")
@@ -85,7 +85,7 @@ func (s *Store) reopenable(ctx context.Context, tx *transaction, o *operation, w
 func (s *Store) reopen(ctx context.Context, tx *transaction, o *operation, r *row, way onevolume.Way, owner string, lease time.Duration) error {
 	next := onevolume.Attaching
 	switch {
-	case o.Kind == onevolume.Migrate, o.Kind.OnArray() && o.Prior == onevolume.Attached:
+	case o.Kind == onevolume.Migrate, o.Kind == onevolume.Grow, o.Kind.OnArray() && o.Prior == onevolume.Attached:
 		r.State, next = onevolume.Attached, onevolume.Attached // the guest has had it all the time
 	case o.Kind.OnArray():
 		next = onevolume.Changing

@@ -69,10 +69,12 @@ func (s *Store) Reserve(ctx context.Context, who onevolume.Caller, r onevolume.R
 func checkRequest(r onevolume.Request) error {
 	bad := func(format string, args ...any) error { return onevolume.Errorf(onevolume.Invalid, format, args...) }
 	switch {
-	case r.Kind != onevolume.Attach && r.Kind != onevolume.Detach && r.Kind != onevolume.Replug && r.Kind != onevolume.Release && r.Kind != onevolume.Fence && r.Kind != onevolume.Migrate:
+	case r.Kind != onevolume.Attach && r.Kind != onevolume.Detach && r.Kind != onevolume.Replug && r.Kind != onevolume.Release && r.Kind != onevolume.Fence && r.Kind != onevolume.Migrate && r.Kind != onevolume.Grow:
 		return bad("no such kind of operation: %q", r.Kind)
 	case (r.Kind == onevolume.Migrate) != (r.Destination != ""):
 		return bad("a migration, and nothing else, has a host that it goes to")
+	case (r.Kind == onevolume.Grow) != (r.Task != nil), r.Task != nil && r.Task.Size <= 0:
+		return bad("a volume that grows, and no other, has a size to grow to")
 	case r.VM.ID < 0:
 		return bad("no such VM: %d", r.VM.ID)
 	case r.Kind != onevolume.Attach && r.Pick.Volume == "":
@@ -101,7 +103,7 @@ func (s *Store) again(ctx context.Context, tx *transaction, who onevolume.Caller
 			return nil, v, err
 		}
 		byName := r.Pick.Volume == "" || r.Pick.Volume == v.Name || r.Pick.Volume == v.homeName || r.Pick.Volume == fmt.Sprint(int(v.ID))
-		if !byName || o.Leave != r.Leave || o.Destination != r.Destination || misfit(&v.Volume, r.Pick) != "" {
+		if !byName || o.Leave != r.Leave || o.Destination != r.Destination || r.Task != nil && o.Task.Size != r.Task.Size || misfit(&v.Volume, r.Pick) != "" {
 			continue
 		}
 		o.Lease = s.now().Add(r.Lease).Truncate(time.Millisecond)
@@ -154,10 +156,14 @@ func changesHands(r onevolume.Request, v *row) bool {
 
 // admitTo asks whether the VM's owner may have the volume by their quota.
 func admitTo(ctx context.Context, q querier, holding bool, who onevolume.Caller, r onevolume.Request, v *row) error {
+	after := v.Volume
+	if r.Kind == onevolume.Grow {
+		after.Size = max(v.Size, r.Task.Size)
+		return admit(ctx, q, holding, asking(ctx, &v.Volume), &v.Volume, &after)
+	}
 	if !changesHands(r, v) {
 		return nil
 	}
-	after := v.Volume
 	after.Owner = r.VM.Owner
 	return admit(ctx, q, holding, who.UID, &v.Volume, &after)
 }
@@ -169,7 +175,7 @@ func (s *Store) claim(ctx context.Context, tx *transaction, r onevolume.Request,
 	switch r.Kind {
 	case onevolume.Detach, onevolume.Release, onevolume.Fence:
 		next = onevolume.Detaching
-	case onevolume.Migrate:
+	case onevolume.Migrate, onevolume.Grow:
 		next = onevolume.Attached // its guest has it all the time
 	case onevolume.Attach:
 		v.Attachment = onevolume.Attachment{VM: r.VM.ID}
@@ -200,6 +206,11 @@ func (s *Store) begin(ctx context.Context, tx *transaction, who onevolume.Caller
 	id, err := nextID(ctx, tx, "operation")
 	if err != nil {
 		return nil, err
+	}
+	if r.Kind == onevolume.Grow {
+		task := *r.Task
+		task.Array, task.ArrayID = v.Array, v.ArrayID
+		r.Task = &task
 	}
 	now := s.now()
 	o := &operation{Operation: onevolume.Operation{

@@ -134,7 +134,7 @@ func newCloud(t testing.TB, g *ground, names ...string) *cloud {
 		vms: map[onevolume.VMID]onevolume.VM{}, still: map[onevolume.VolumeID]bool{}, lost: map[onevolume.VolumeID]bool{}, known: map[onevolume.VolumeID]known{}}
 	g.clouds++
 	c.number = g.clouds
-	c.memory = arraytest.NewMemory(array.Capabilities{Granule: onevolume.MiB, MinSize: onevolume.MiB, MaxLabel: 8, PageSize: 10, Zeroed: true}, onevolume.GiB)
+	c.memory = arraytest.NewMemory(array.Capabilities{Granule: onevolume.MiB, MinSize: onevolume.MiB, MaxLabel: 8, PageSize: 10, Zeroed: true, Extend: array.ExtendOnline}, onevolume.GiB)
 	c.access = &provision.Access{Engine: &provision.Engine{Ledger: g.db, Arrays: map[string]array.Array{"memory": c.memory}, Lease: limit.Lease, Now: g.clock.Now},
 		Volume: g.db.Volume, Operation: g.db.Operation}
 	for _, name := range names {
@@ -146,6 +146,7 @@ func newCloud(t testing.TB, g *ground, names ...string) *cloud {
 			u := m.iscsi.UnitAt(path)
 			return fmt.Sprintf("%p", u), u != nil
 		})
+		m.virt.UseSizes(m.iscsi.SizeAt)
 		c.hosts = append(c.hosts, m)
 		c.net.Add(name, func(cmd command.Cmd) (command.Result, error) {
 			if c.storm != nil {

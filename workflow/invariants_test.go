@@ -155,7 +155,7 @@ func (c *cloud) always(when string, k known, unit *iscsitest.Unit, in []place) {
 			c.Errorf("%s: %v are let in to volume %d", when, exports, v.ID)
 		}
 	}
-	migrates := k.kind == onevolume.Migrate && v.State == onevolume.Attached // as it is all the time
+	migrates := (k.kind == onevolume.Migrate || k.kind == onevolume.Grow) && v.State == onevolume.Attached // as it is all the time
 	if v.State.Moving() != (k.status == onevolume.Running) && !migrates {
 		c.Errorf("%s: volume %d is %s and its operation %q", when, v.ID, v.State, k.status)
 	}

@@ -19,7 +19,7 @@ func TestCrashAroundEachWrite(t *testing.T) {
 		tb.crashes("", straight, nil)
 		last := tb.act.steps()[min(tb.act.noReturn(), len(tb.act.steps())-1)]
 		tb.crashes(" while it is taken back", back, func() *fault {
-			return &fault{step: last.Name, err: errPermanent, after: tb.act.kind != onevolume.Detach && tb.act.kind != onevolume.Fence && tb.act.kind != onevolume.Migrate}
+			return &fault{step: last.Name, err: errPermanent, after: tb.act.noReturn() == len(tb.act.steps())}
 		})
 	})
 }

@@ -173,16 +173,16 @@ func (a act) comesTo(do *fault, undo string) bool {
 // and an Undo as well.
 func (a act) afterUndoFailure(do, f *fault) onevolume.State {
 	switch {
-	case a.kind == onevolume.Detach && do.after && f.after:
-		return a.goal() // the Undo saw for itself that the guest has let go
+	case (a.kind == onevolume.Detach || a.kind == onevolume.Grow) && do.after && f.after:
+		return a.goal() // the Undo saw for itself that the guest has let go, or the volume has grown
 	case a.kind == onevolume.Migrate && do.step == "move" && do.after && f.after:
 		return a.goal() // the Undo saw for itself that the VM has moved
 	case errors.Is(f.err, errPermanent):
 		return onevolume.Failed
 	case a.kind == onevolume.Migrate:
 		return a.goal() // likewise, and the VM moves then
-	case a.kind == onevolume.Detach:
-		return a.goal() // whoever takes a detach over carries it on
+	case a.kind == onevolume.Detach, a.kind == onevolume.Grow:
+		return a.goal() // whoever takes one over carries it on
 	case do.step == "plug" && do.after && f.step == "plug" && !f.after:
 		return a.goal() // and finds the disk in the guest
 	}

@@ -21,6 +21,9 @@ func (pt *point) judge(want onevolume.State) {
 	case got.State == onevolume.Attached && got.Attachment.Host == pt.hosts[1].name:
 		got.State = moved
 	}
+	if pt.tb.act.kind == onevolume.Grow && got.State == onevolume.Attached {
+		got.State = pt.growth(got)
+	}
 	outcome := string(got.State)
 	switch got.State {
 	case noHost:
@@ -37,6 +40,9 @@ func (pt *point) judge(want onevolume.State) {
 	case moved:
 		pt.inGuest(got)
 		outcome = "in the guest, " + outcome
+	case grown:
+		pt.inGuest(got)
+		outcome = "in the guest, " + outcome
 	case onevolume.Attached:
 		pt.inGuest(got)
 		outcome = "in the guest, ATTACHED"
@@ -48,6 +54,10 @@ func (pt *point) judge(want onevolume.State) {
 			pt.Errorf("%s at %s: in ERROR with the reason %q", pt.what, pt.at, got.Reason)
 		}
 		outcome = "parked, ERROR with its reason"
+		if pt.tb.act.kind == onevolume.Grow {
+			outcome = "parked with its reason, and ATTACHED"
+			pt.inGuest(got)
+		}
 	}
 	pt.tb.row(pt.what, pt.at, outcome)
 	if got.State != want {

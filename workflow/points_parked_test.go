@@ -55,9 +55,10 @@ func (tb *table) troubles() (list []trouble) {
 	return list
 }
 
-// letGo says whether the guest has let go of the disk of a parked detach.
+// letGo says whether the guest has let go of the disk of a parked detach, or
+// the volume of a parked resize has grown.
 func (p trouble) letGo(a act) bool {
-	return a.kind == onevolume.Detach && (p.i > a.noReturn() || p.do.after)
+	return (a.kind == onevolume.Detach || a.kind == onevolume.Grow) && (p.i > a.noReturn() || p.do.after)
 }
 
 // TestParkedAtEachPoint parks the act wherever it can be parked. Then it is
@@ -77,7 +78,7 @@ func TestParkedAtEachPoint(t *testing.T) {
 		n, u := len(tb.act.steps())-1-tb.act.noReturn(), 0
 		tb.eachUndo(func(int, int) { u++ })
 		want := 2*max(n, 0) + 4*u
-		if tb.act.kind == onevolume.Detach {
+		if tb.act.kind == onevolume.Detach || tb.act.kind == onevolume.Grow {
 			want -= u // where the Undo sees that there is no way back
 		}
 		if tb.act.kind == onevolume.Migrate {
@@ -108,7 +109,7 @@ func (pt *point) park(p trouble) {
 	pt.run(faulty(faults...))
 	pt.settle()
 	pt.hit(faults...)
-	if got := pt.read(pt.v.ID); got.State != onevolume.Failed {
+	if got := pt.read(pt.v.ID); got.State != pt.tb.act.kind.ParkedState() || pt.operation(pt.v.ID).Status != onevolume.Parked {
 		pt.Fatalf("%s: the volume is %s (%s)", p, got.State, got.Reason)
 	}
 }

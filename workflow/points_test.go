@@ -12,6 +12,7 @@ import (
 	"onevolume/command"
 	"onevolume/hypervisor/hypervisortest"
 	"onevolume/iscsi"
+	"onevolume/iscsi/iscsitest"
 	"onevolume/workflow"
 )
 
@@ -38,12 +39,14 @@ var acts = []act{
 	{"replug", onevolume.Replug, "", false},
 	{"release", onevolume.Release, "", false},
 	{"migrate", onevolume.Migrate, "", false},
+	{"grow", onevolume.Grow, "", false},
 	{"attach on an array", onevolume.Attach, "", true},
 	{"detach on an array", onevolume.Detach, onevolume.LeaveZeroes, true},
 	{"replug on an array", onevolume.Replug, "", true},
 	{"release on an array", onevolume.Release, "", true},
 	{"migrate on an array", onevolume.Migrate, "", true},
 	{"fence on an array", onevolume.Fence, "", true},
+	{"grow on an array", onevolume.Grow, "", true},
 }
 
 // noDisk is the state, for the tables alone, of an ATTACHED volume whose guest
@@ -57,6 +60,13 @@ const noHost onevolume.State = "ATTACHED, on no host"
 // moved is the state, for the tables alone, of an ATTACHED volume that has gone
 // with its VM to the other host.
 const moved onevolume.State = "ATTACHED, on the other host"
+
+// grown is the state, for the tables alone, of an ATTACHED volume whose guest
+// sees that it has grown.
+const grown onevolume.State = "ATTACHED, and larger"
+
+// grownTo is how large volumes grow here; they begin with 64 MiB.
+const grownTo = 96 * onevolume.MiB
 
 func (a act) steps() []workflow.Step { return workflow.StepsOf(a.kind, a.leave, a.made) }
 
@@ -88,6 +98,8 @@ func (a act) goal() onevolume.State {
 		return noHost
 	case a.kind == onevolume.Migrate:
 		return moved
+	case a.kind == onevolume.Grow:
+		return grown
 	case a.kind != onevolume.Detach:
 		return onevolume.Attached
 	case a.leave == onevolume.LeaveData:
@@ -131,10 +143,10 @@ func eachTable(t *testing.T, test func(tb *table)) {
 			if raceDetector && i+j > 0 {
 				continue
 			}
-			if (a.kind == onevolume.Replug || a.kind == onevolume.Release || a.kind == onevolume.Fence || a.kind == onevolume.Migrate) && by == byDaemon {
+			if (a.kind == onevolume.Replug || a.kind == onevolume.Release || a.kind == onevolume.Fence || a.kind == onevolume.Migrate || a.kind == onevolume.Grow) && by == byDaemon {
 				continue // no call asks for one: whoever does runs it as a client
 			}
-			if a.made && (a.kind == onevolume.Attach) != (by == byClient) && a.kind != onevolume.Replug && a.kind != onevolume.Release && a.kind != onevolume.Fence && a.kind != onevolume.Migrate {
+			if a.made && (a.kind == onevolume.Attach) != (by == byClient) && a.kind != onevolume.Replug && a.kind != onevolume.Release && a.kind != onevolume.Fence && a.kind != onevolume.Migrate && a.kind != onevolume.Grow {
 				continue // the steps are the same: one of the two is enough
 			}
 			t.Run(a.name+" by "+by, func(t *testing.T) {
@@ -230,6 +242,12 @@ func (tb *table) point(of int, what, at string) (*point, bool) {
 		c.net.Down(c.hosts[0].name, command.KindTimeout)
 		pt.req = replugRequest(vm, v)
 		pt.req.Kind = onevolume.Fence
+	case onevolume.Grow:
+		c.plant(vm, v, 1)
+		if !tb.act.made {
+			c.array.Change(v.Target.IQN, func(*iscsitest.Target) { c.units[v.ID].Size = grownTo })
+		}
+		pt.req = growRequest(vm, v)
 	case onevolume.Replug, onevolume.Release:
 		c.plant(vm, v, 1)
 		c.hosts[0].virt.Edit(vm.DeployID, func(d *hypervisortest.Domain) { d.Disks = d.Disks[:1] })
@@ -260,6 +278,7 @@ func (c *cloud) plant(vm onevolume.VM, v onevolume.Volume, number int) {
 	c.Helper()
 	m := c.machine(vm.Host)
 	d := hypervisortest.Disk{Address: fmt.Sprintf("0:0:%d:0", 255-number)}
+	d.Capacity = v.Size
 	d.Source, d.Bus, d.Serial = iscsi.New(iscsi.Options{}).Path(v.Target), "scsi", onevolume.Serial(v.ID)
 	d.Target = "sdi" + string(rune('v'-number))
 	r := attachRequest(vm, v)

@@ -63,6 +63,7 @@ func (c *cloud) process(owner string) *process {
 	p := &process{c: c, owner: owner}
 	p.engine = c.engine(mortalLedger{p, c.service.Ledger(root)}, p)
 	p.engine.Access = mortalAccess{mortalLedger{p, nil}, c.access}
+	p.engine.Grower = mortalGrower{mortalLedger{p, nil}, c}
 	return p
 }
 
@@ -142,7 +143,7 @@ func (p *process) hangUp() {
 func (p *process) writing(call string) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if call == "record" || call == "grant" || call == "revoke" || call == "cut off" {
+	if call == "record" || call == "grant" || call == "revoke" || call == "cut off" || call == "extend" || call == "size" {
 		return 0
 	}
 	p.writes = append(p.writes, call)

@@ -13,7 +13,7 @@ import (
 // has reopened. The caller has taken it over: op has the caller's generation.
 // Unless op.Way says which way to go, what is true on the host decides, not
 // what the journal says: an attach whose disk is in the guest is completed,
-// any other is undone; a detach, a migration and a fence are carried on, a
+// any other is undone; a detach, a migration, a fence and a resize are carried on, a
 // release is given up. An error with the code Unknown
 // says that it must be tried again later; everything else is final.
 func (e *Engine) Resume(ctx context.Context, op onevolume.Operation, vol onevolume.Volume, journal []onevolume.Entry) (Outcome, error) {
@@ -97,6 +97,9 @@ func (r *run) goOn(ctx context.Context, story saga.Story[facts]) (bool, error) {
 	}
 	if r.op.Kind == onevolume.Migrate {
 		return r.goesOn(ctx)
+	}
+	if r.op.Kind == onevolume.Grow {
+		return r.growsOn(ctx)
 	}
 	if r.op.Kind == onevolume.Release {
 		// What was done of it harms nobody, and the VM may run by now: whoever

@@ -21,6 +21,7 @@ type step = saga.Step[facts]
 type facts struct {
 	Host string          // where the newest step worked
 	Disk hypervisor.Disk // as the live domain showed it
+	Size onevolume.Size  `json:",omitempty"` // that the volume has grown to
 }
 
 // run is one operation under way.
@@ -55,6 +56,8 @@ type run struct {
 	force bool
 	// asked says that a guest may have been asked to let go.
 	asked bool
+	// absent says that a volume has grown and its VM is on the host no more.
+	absent bool
 	// unlocked leaves out the lock on the host: a plan changes nothing.
 	unlocked bool
 }
@@ -224,9 +227,13 @@ func (r *run) later(stuck error) error {
 
 // park puts the volume into ERROR with all that is known.
 func (r *run) park(ctx context.Context, stuck *saga.Stuck) error {
-	err := onevolume.Errorf(onevolume.CodeOf(stuck.Cause), "volume %d is in ERROR: %w", r.vol.ID, stuck).
+	is := "in ERROR"
+	if r.op.Kind.ParkedState() == onevolume.Attached {
+		is = "attached, and has not grown for its guest"
+	}
+	err := onevolume.Errorf(onevolume.CodeOf(stuck.Cause), "volume %d is %s: %w", r.vol.ID, is, stuck).
 		WithHint("%s", parkedHint(r, stuck))
-	e := onevolume.Ending{Status: onevolume.Parked, State: onevolume.Failed, Note: r.note,
+	e := onevolume.Ending{Status: onevolume.Parked, State: r.op.Kind.ParkedState(), Note: r.note,
 		Error: fmt.Sprintf("%s. %s", head(stuck.Error(), maxDetail), err.Hint)}
 	if ferr := r.Ledger.Finish(ctx, r.op.Ref(), e); ferr != nil {
 		return errors.Join(err, r.lost(ferr))
@@ -236,7 +243,7 @@ func (r *run) park(ctx context.Context, stuck *saga.Stuck) error {
 
 func parkedHint(r *run, stuck *saga.Stuck) string {
 	again := fmt.Sprintf("then carry it on (onevolume resume %d) or take it back (onevolume abort %d)", r.op.ID, r.op.ID)
-	if r.op.Kind == onevolume.Detach && stuck.UndoErr == nil {
+	if (r.op.Kind == onevolume.Detach || r.op.Kind == onevolume.Grow) && stuck.UndoErr == nil {
 		again = fmt.Sprintf("then carry it on: onevolume resume %d", r.op.ID)
 	}
 	switch h := onevolume.HintOf(stuck.Cause); {

@@ -29,6 +29,9 @@ type Initiator interface {
 	Find(ctx context.Context, h command.Host, t onevolume.Target) ([]iscsi.Device, error)
 	// Survey tells the host's own name and its sessions.
 	Survey(ctx context.Context, h command.Host) (iscsi.HostFacts, error)
+	// Rescan has the kernel look at the size of the devices that the host has
+	// of the volume, and checks them as Prove does.
+	Rescan(ctx context.Context, h command.Host, t onevolume.Target, w iscsi.Want) (iscsi.Device, error)
 	Release(ctx context.Context, h command.Host, t onevolume.Target) error
 	ReleaseForced(ctx context.Context, h command.Host, t onevolume.Target) error
 	// Path is the link the device will most likely have, for a dry run.
@@ -52,10 +55,13 @@ type Wiper interface {
 	WipeCommands(size onevolume.Size, fs string) []command.Cmd
 }
 
-// Engine runs workflows. All fields but Report and Wait must be set.
+// Engine runs workflows. All fields but Report, Wait and Grower must be set.
 type Engine struct {
-	Ledger    onevolume.Ledger
-	Access    Access
+	Ledger onevolume.Ledger
+	Access Access
+	// Grower lets volumes grow on arrays; nil in clients, and where no array
+	// makes volumes.
+	Grower    Grower
 	Hosts     command.Dialer
 	Initiator Initiator
 	Wiper     Wiper
@@ -134,6 +140,11 @@ func (e *Engine) Begin(ctx context.Context, req onevolume.Request) (*Job, error)
 			return nil, err
 		}
 	}
+	if req.Kind == onevolume.Grow {
+		if _, err := resizer(driver); err != nil {
+			return nil, err
+		}
+	}
 	if req.Kind != onevolume.Fence { // whose host is dead
 		r.dial(ctx, req.VM.Host)
 	}
@@ -179,6 +190,8 @@ func (r *run) steps() ([]step, error) {
 		return r.fenceSteps(), nil
 	case onevolume.Migrate:
 		return r.migrateSteps(), nil
+	case onevolume.Grow:
+		return r.growSteps(), nil
 	}
 	return nil, onevolume.Errorf(onevolume.Invalid, "no such kind of operation: %q", r.op.Kind).
 		WithHint("a newer onevolume began it: let that one end it")

@@ -227,6 +227,21 @@ func (h *Host) UnitAt(path string) *Unit {
 	return nil
 }
 
+// SizeAt gives the size of the device behind a path of the host as its kernel
+// has it; 0 when there is none.
+func (h *Host) SizeAt(path string) onevolume.Size {
+	h.array.mu.Lock()
+	defer h.array.mu.Unlock()
+	for _, s := range h.sessions {
+		for lun, d := range s.disks {
+			if path == "/dev/"+d.name || path == h.link(s, lun) {
+				return d.seen.Size
+			}
+		}
+	}
+	return 0
+}
+
 // Initiator is the host's own name.
 func (h *Host) Initiator() onevolume.IQN {
 	h.array.mu.Lock()
