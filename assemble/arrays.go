@@ -128,7 +128,7 @@ func (d *Daemon) provide(service *inventory.Service) error {
 	d.loops.Tasks = d.store
 	d.loops.Provision = &provision.Engine{Ledger: d.store, Arrays: arrays, Lease: d.loops.Engine.Limits.Lease, Now: d.loops.Now}
 	access := &provision.Access{Engine: d.loops.Provision, Volume: d.store.Volume, Volumes: local{d.store}.Volumes, Operation: d.store.Operation}
-	d.loops.Engine.Access, d.access = access, access
+	d.loops.Engine.Access, d.loops.Engine.Grower, d.access = access, access, access
 	d.spaces = &daemon.Spaces{Makers: list, Kinds: types, Count: d.store.CountOnArrays, Log: d.log, Now: d.loops.Now}
 	service.Makers = demand{d.loops, d.spaces}
 	return nil

@@ -69,6 +69,8 @@ func consequence(op onevolume.Operation) string {
 		return fmt.Sprintf("The volume stays on record on host %s, which may be cut off from it; no other host gets it.", op.VM.Host)
 	case onevolume.Migrate:
 		return fmt.Sprintf("The volume stays where %s is, and the other host is logged out.", guest(op.VM))
+	case onevolume.Grow:
+		return fmt.Sprintf("The volume stays in %s as it is, unless it has grown: that cannot be taken back.", guest(op.VM))
 	case onevolume.Replug:
 		return fmt.Sprintf("The disk is not put into %s; the volume stays on record there.", guest(op.VM))
 	}

@@ -167,7 +167,8 @@ func (a *App) resizeCommand() *cobra.Command {
 		Short: "Make a volume larger, or record that a registered one's logical unit was",
 		Long: "A volume that was made on an array grows there to at least the size. Of a registered one the inventory alone is\n" +
 			"changed: the size is what the logical unit has now, to the byte (64 is 64 MB; 64G, 1.5T,\n" +
-			"67108864B), and the next attach proves it. The volume must be in no VM.",
+			"67108864B), and the next attach proves it. In a VM that runs, under KVM, the host proves it now\n" +
+			"and the guest sees it; the same size again brings a guest to it that does not. Volumes never shrink.",
 		Example:           "  onevolume resize disk1 128G",
 		Args:              arguments(oneVolume, "size"),
 		ValidArgsFunction: a.complete(volumeRefs),

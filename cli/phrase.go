@@ -41,6 +41,11 @@ func task(op onevolume.Operation, v *onevolume.Volume) string {
 		return fmt.Sprintf("cut host %s, which is dead, off from %s of %s", op.VM.Host, what, guest(op.VM))
 	case onevolume.Migrate:
 		return fmt.Sprintf("have %s on host %s when %s comes there from host %s", what, op.Destination, guest(op.VM), op.VM.Host)
+	case onevolume.Grow:
+		if op.Task != nil {
+			return fmt.Sprintf("let %s grow to %s in %s on host %s", what, op.Task.Size, guest(op.VM), op.VM.Host)
+		}
+		return fmt.Sprintf("let %s grow in %s on host %s", what, guest(op.VM), op.VM.Host)
 	case onevolume.Replug:
 		return fmt.Sprintf("put %s into %s on host %s again", what, guest(op.VM), op.VM.Host)
 	}
@@ -101,6 +106,9 @@ func waysOut(op onevolume.Operation) [][2]string {
 	case onevolume.Migrate:
 		add("onevolume resume "+id, "looks where "+guest(op.VM)+" is, and leaves the other host")
 		add("onevolume abort "+id, "the same, without waiting for "+guest(op.VM)+" to move")
+	case onevolume.Grow:
+		add("onevolume resume "+id, "goes on: the host and "+guest(op.VM)+" see its new size")
+		add("onevolume abort "+id, "gives that up, unless it has grown")
 	case onevolume.Replug:
 		add("onevolume resume "+id, "goes on putting the disk into "+guest(op.VM))
 		add("onevolume abort "+id, "gives that up: the volume stays on record as in "+guest(op.VM))

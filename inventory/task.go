@@ -294,8 +294,8 @@ func (s *Service) task(ctx context.Context, who onevolume.Caller, kind onevolume
 // grow has a volume made larger that is in no VM.
 func (s *Service) grow(ctx context.Context, who onevolume.Caller, v *onevolume.Volume, size onevolume.Size) error {
 	if v.Attachment.VM != onevolume.NoVM {
-		return onevolume.Errorf(onevolume.Action, "Volume %d is %s, in VM %d: it grows while it is in none.", v.ID, v.State, v.Attachment.VM).
-			WithHint("detach it with --no-format, resize it, and attach it again")
+		return onevolume.Errorf(onevolume.Action, "Volume %d is %s, in VM %d: it grows in a VM while it is ATTACHED.", v.ID, v.State, v.Attachment.VM).
+			WithHint("see what holds it up: onevolume explain %d", v.ID)
 	}
 	return s.task(ctx, who, onevolume.Resize, v.ID, onevolume.Task{Size: size})
 }

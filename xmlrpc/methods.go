@@ -122,9 +122,17 @@ func (s *Server) enable(ctx context.Context, call wire.Call) (any, error) {
 }
 
 // resize takes the new size as a text, as one.vm.diskresize does: MB unless
-// it has a unit.
+// it has a unit. A volume that is in a VM grows there.
 func (s *Server) resize(ctx context.Context, call wire.Call) (any, error) {
-	return done(volumeID(call), s.Inventory.Resize(ctx, caller(ctx), volumeID(call), call.Text(2)))
+	v, err := s.Inventory.Info(ctx, caller(ctx), volumeID(call), false)
+	if err != nil || v.State != onevolume.Attached {
+		return done(volumeID(call), s.Inventory.Resize(ctx, caller(ctx), volumeID(call), call.Text(2)))
+	}
+	size, err := onevolume.ParseSize(call.Text(2))
+	if err != nil {
+		return nil, err
+	}
+	return done(v.ID, s.Operator.Grow(ctx, caller(ctx), call.Session(), v.ID, size))
 }
 
 // attach takes the VM's id, the volume's or -1, the size in MB for -1, and a

@@ -57,6 +57,9 @@ type Inventory interface {
 type Operator interface {
 	Attach(ctx context.Context, who onevolume.Caller, session string, vm onevolume.VMID, pick onevolume.Pick) (onevolume.VolumeID, error)
 	Detach(ctx context.Context, who onevolume.Caller, session string, vm onevolume.VMID, volume onevolume.VolumeID, leave onevolume.Leave, force bool) (onevolume.VolumeID, error)
+	// Grow makes a volume larger that is in a VM, and waits for it. Code
+	// Unknown: it is not done yet, and goes on.
+	Grow(ctx context.Context, who onevolume.Caller, session string, volume onevolume.VolumeID, size onevolume.Size) error
 	// Resume carries a parked operation on, Abort takes it back. Both answer
 	// when that has begun. Codes: NotFound, Action.
 	Resume(ctx context.Context, who onevolume.Caller, op int) error

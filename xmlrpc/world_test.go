@@ -241,3 +241,8 @@ func (d *direct) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	return rec.Result(), nil
 }
+
+func (o *operator) Grow(_ context.Context, who onevolume.Caller, session string, volume onevolume.VolumeID, size onevolume.Size) error {
+	o.who, o.session, o.volume, o.did = who, session, volume, fmt.Sprint("grow ", int64(size))
+	return o.err
+}
