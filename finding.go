@@ -20,13 +20,14 @@ const (
 	SameInitiator   Trouble = "duplicate initiator name"
 	OtherIdentity   Trouble = "identity changed"
 	NoOwner         Trouble = "operation without owner"
+	HostFenced      Trouble = "host fenced"       // nothing is plugged there until it is clean
 	HostSilent      Trouble = "host not examined" // what is there is not known
 )
 
 // Troubles lists every kind, what endangers data first and what only tidies
 // up last: the order in which they are told and repaired.
 func Troubles() []Trouble {
-	return []Trouble{HostSilent, TwoDomains, OtherIdentity, StrayDisk, NoOwner, NoSession, NoDisk, SameInitiator,
+	return []Trouble{HostSilent, TwoDomains, OtherIdentity, StrayDisk, NoOwner, HostFenced, NoSession, NoDisk, SameInitiator,
 		AutomaticRecord, IdleSession, OrphanDevice, OrphanRecord, StaleLink}
 }
 

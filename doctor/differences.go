@@ -45,6 +45,7 @@ func (w *world) differences(ctx context.Context) []difference {
 		list = append(list, w.sameInitiators()...)
 	}
 	list = append(list, w.ownerless()...)
+	list = append(list, w.fenced()...)
 	order := onevolume.Troubles()
 	slices.SortStableFunc(list, func(a, b difference) int {
 		return cmp.Or(slices.Index(order, a.Trouble)-slices.Index(order, b.Trouble), cmp.Compare(a.Volume, b.Volume))
@@ -71,6 +72,24 @@ func (w *world) hostSilent(name string) difference {
 		f.Cause += " (" + hint + ")"
 	}
 	return difference{Finding: f}
+}
+
+// fenced tells of hosts on which nothing is plugged until they are clean.
+func (w *world) fenced() []difference {
+	var list []difference
+	for _, r := range w.fences {
+		v, ok := w.known[r.Volume]
+		if ok && !w.scope.has(v) || !ok && w.scope != (Scope{Host: w.scope.Host, Volume: onevolume.NoVolume}) || w.scope.Host != "" && r.Host != w.scope.Host {
+			continue
+		}
+		f := about(onevolume.HostFenced, r.Host, r.Volume)
+		f.VM, f.Operation = r.VM.ID, r.Operation
+		f.Cause = fmt.Sprintf("the host was cut off from the volume at %s, and has not been cleaned of it", r.Since.UTC().Format("2006-01-02 15:04:05 UTC"))
+		f.Risk = "nothing is plugged there until oned has the host in sight, no domain there has the disk, and onevolumed has logged it out"
+		f.Repair = []string{fmt.Sprintf("onehost show %s", command.Quote(r.Host)), fmt.Sprintf("virsh domstate one-%d", r.VM.ID)}
+		list = append(list, difference{Finding: f})
+	}
+	return list
 }
 
 // ownerless finds operations that nobody works on any more and that the

@@ -26,6 +26,8 @@ type Inventory interface {
 	Credentials(ctx context.Context, id onevolume.VolumeID) (onevolume.Volume, error)
 	// Running lists the operations that have not ended.
 	Running(ctx context.Context) ([]onevolume.Operation, error)
+	// Fences lists the hosts that were cut off from volumes and are not clean.
+	Fences(ctx context.Context) ([]onevolume.FenceRecord, error)
 	Operation(ctx context.Context, id int) (onevolume.Operation, error)
 	Recover(ctx context.Context, id onevolume.VolumeID, r onevolume.Recovery) error
 }

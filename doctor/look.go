@@ -24,6 +24,7 @@ type world struct {
 	targets  map[onevolume.IQN][]onevolume.Volume // in the inventory, in scope or not
 	restless map[onevolume.VolumeID]bool          // changed meanwhile, or held by an operation
 	running  []onevolume.Operation                // that have not ended
+	fences   []onevolume.FenceRecord              // of hosts that are not clean
 	owned    map[int]bool                         // those of them that began or changed hands meanwhile
 	hosts    []*host
 	silent   map[string]error
@@ -44,10 +45,11 @@ type host struct {
 type stock struct {
 	volumes map[onevolume.VolumeID]onevolume.Volume
 	running map[int]onevolume.Operation
+	fences  []onevolume.FenceRecord
 }
 
 func (d *Doctor) stock(ctx context.Context) (stock, error) {
-	s := stock{map[onevolume.VolumeID]onevolume.Volume{}, map[int]onevolume.Operation{}}
+	s := stock{volumes: map[onevolume.VolumeID]onevolume.Volume{}, running: map[int]onevolume.Operation{}}
 	list, err := d.Inventory.Volumes(ctx)
 	if err != nil {
 		return s, err
@@ -59,6 +61,9 @@ func (d *Doctor) stock(ctx context.Context) (stock, error) {
 	running, err := d.Inventory.Running(ctx)
 	for _, op := range running {
 		s.running[op.ID] = op
+	}
+	if err == nil {
+		s.fences, err = d.Inventory.Fences(ctx)
 	}
 	return s, err
 }
@@ -96,7 +101,7 @@ func (d *Doctor) look(ctx context.Context, s Scope) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.now = d.Now()
+	w.now, w.fences = d.Now(), after.fences
 	w.compare(before, after)
 	w.sight(ctx)
 	return w, nil

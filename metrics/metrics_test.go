@@ -75,7 +75,7 @@ func TestTroubles(t *testing.T) {
 	for _, x := range onevolume.Troubles() {
 		seen[x] = true
 	}
-	if len(seen) != 13 {
+	if len(seen) != 14 {
 		t.Errorf("%d kinds", len(seen))
 	}
 }
