@@ -110,8 +110,9 @@ type cloud struct {
 
 	interrupt func() // is called by the next command
 	// wait is how a VM that migrates is waited for; nil if none does.
-	wait  func(op onevolume.Operation) (over bool, err error)
-	storm *storm // rages in it, or nil
+	wait   func(op onevolume.Operation) (over bool, err error)
+	moving sync.RWMutex // held while a domain goes from host to host
+	storm  *storm       // rages in it, or nil
 
 	mu    sync.Mutex
 	units map[onevolume.VolumeID]*iscsitest.Unit

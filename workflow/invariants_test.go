@@ -17,6 +17,8 @@ type place struct{ host, domain, target, source string }
 
 // plugged gives where the volumes' disks are: in any domain of any host.
 func (c *cloud) plugged() map[onevolume.VolumeID][]place {
+	c.moving.RLock()
+	defer c.moving.RUnlock()
 	found := map[onevolume.VolumeID][]place{}
 	for _, m := range c.hosts {
 		for _, name := range m.vms {

@@ -30,6 +30,8 @@ func (c *cloud) migrates(vm onevolume.VM) {
 			return
 		}
 	}
+	c.moving.Lock()
+	defer c.moving.Unlock()
 	from.virt.RemoveDomain(vm.DeployID)
 	c.domain(to, d)
 }

@@ -66,7 +66,7 @@ func (tb *table) crashNever(when string, writes int, trouble func() *fault) {
 	tb.counted("writes"+when, len(pt.first.writes), writes)
 	want := tb.act.goal()
 	if trouble != nil {
-		want = tb.act.prior()
+		want = tb.act.takenBack()
 	}
 	pt.judge(want)
 }
@@ -145,6 +145,15 @@ func (tb *table) share() int {
 	return 4
 }
 
+// takenBack is the state of what failed in the last step from which there is a
+// way back, after that step's work when there is a way back from all.
+func (a act) takenBack() onevolume.State {
+	if a.kind == onevolume.Fence {
+		return noDisk // of a host that is cut off, and stays on record
+	}
+	return a.prior()
+}
+
 // foresee says, after the first has died, what the act must come to and how
 // many writes whoever goes on with it needs: one to take over, those of the
 // steps or of the undos, and one to end.
@@ -159,7 +168,7 @@ func (pt *point) foresee() (want onevolume.State, writes int) {
 	case onevolume.Done:
 		return a.goal(), 0
 	case onevolume.Undone:
-		return a.prior(), 0
+		return a.takenBack(), 0
 	}
 	journal, err := pt.db.Journal(pt.Context(), op.ID)
 	if err != nil {

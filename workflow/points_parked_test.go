@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"testing/synctest"
 
 	"onevolume"
 	"onevolume/workflow"
@@ -138,8 +137,7 @@ func (pt *point) ask(way onevolume.Way, op onevolume.Operation, prepare func(*pr
 	if err := do(pt.Context(), root, op.ID); err != nil && !s.gone() {
 		pt.Errorf("%s at %s: %s: %v", pt.what, pt.at, way, err)
 	}
-	synctest.Wait()
-	pt.bury()
+	pt.await()
 }
 
 // abort has the parked operation taken back. A detach whose guest has let go

@@ -33,9 +33,24 @@ func (c *cloud) server(name string) *server {
 		Orphan: func(owner string) bool {
 			return strings.HasPrefix(owner, serverName) && !strings.HasPrefix(owner, p.owner)
 		},
-		Sweep: limit.Lease / 3, GiveUp: time.Hour,
+		Settled: c.settled,
+		Sweep:   limit.Lease / 3, GiveUp: time.Hour,
 	}
 	return s
+}
+
+// settled is what oned says of a VM: it is at rest once what moves it is over.
+func (c *cloud) settled(ctx context.Context, vm onevolume.VMID) (bool, error) {
+	list, err := c.db.Running(ctx)
+	if err != nil {
+		return false, err
+	}
+	for _, op := range list {
+		if op.VM.ID == vm && op.Kind == onevolume.Migrate {
+			return c.wait(op)
+		}
+	}
+	return true, nil
 }
 
 // halt waits until nothing of the server runs.
