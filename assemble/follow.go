@@ -23,7 +23,7 @@ func newFollower(conf config.Config, db *store.Store, service shown, loops *daem
 	cloud := followed{one, session}
 	f := &follower.Follower{Cloud: cloud, Inventory: followedVolumes{db, service}, Operator: loops, Waker: loops, Cleaner: loops, Log: log,
 		Every: conf.Operations.Follow, Again: conf.Operations.Sweep}
-	loops.Settled, loops.Follow = cloud.settled, f.Hear
+	loops.Settled, loops.Seen, loops.Follow = cloud.settled, cloud.Seen, f.Hear
 	return f
 }
 

@@ -24,6 +24,8 @@ type Store interface {
 	Volume(ctx context.Context, id onevolume.VolumeID) (onevolume.Volume, error)
 	// InVM lists the volumes that are in a VM on record.
 	InVM(ctx context.Context, vm onevolume.VMID) ([]onevolume.Volume, error)
+	// Explain gives an ATTACHED volume a reason, for people to see.
+	Explain(ctx context.Context, id onevolume.VolumeID, reason string) error
 	Operation(ctx context.Context, id int) (onevolume.Operation, error)
 	Journal(ctx context.Context, id int) ([]onevolume.Entry, error)
 	// Running lists the running operations.
@@ -67,6 +69,9 @@ type Daemon struct {
 	// Settled asks oned whether a VM is at rest, on no way from one host to
 	// another. Nil says that nobody can be asked.
 	Settled func(ctx context.Context, vm onevolume.VMID) (bool, error)
+	// Seen gives the hosts that oned knows, and whether it has them in sight.
+	// It may be nil.
+	Seen func(ctx context.Context) (map[string]bool, error)
 	// Follow has a VM looked at by whoever follows VMs. It may be nil.
 	Follow func(vm onevolume.VMID)
 

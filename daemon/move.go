@@ -134,7 +134,7 @@ func (d *Daemon) prepareOne(ctx context.Context, who onevolume.Caller, vm onevol
 		case v.State == onevolume.Failed:
 			return nil, onevolume.Errorf(onevolume.Action, "it is in ERROR: %s", v.Reason).
 				WithHint("end its operation first (onevolume explain %d, onevolume resume, onevolume abort), or say what is true of it: onevolume recover", op.ID)
-		case op.Status == onevolume.Running && op.Kind == onevolume.Migrate && op.Destination == host:
+		case op.Status == onevolume.Running && op.Kind == onevolume.Migrate && op.Destination == host && !d.moves.said(d.moves.get(op.ID, vm.ID)):
 			return &preparation{op: op.ID, move: d.moves.get(op.ID, vm.ID)}, nil
 		case op.Status == onevolume.Running && op.Kind == onevolume.Migrate:
 			d.moves.isOver(d.moves.get(op.ID, vm.ID)) // whoever moves it elsewhere has given that up
@@ -142,7 +142,7 @@ func (d *Daemon) prepareOne(ctx context.Context, who onevolume.Caller, vm onevol
 		case v.State == onevolume.Attached && v.Attachment.Host == "" && !saved:
 			return nil, nil // no domain has it: it is plugged when the VM runs
 		default:
-			p, err := d.beginMove(ctx, who, vm, v, host, saved)
+			p, err := d.beginMove(ctx, who, vm, v, host, saved, false)
 			if code := onevolume.CodeOf(err); err == nil || code != onevolume.Busy && code != onevolume.Action {
 				return p, err
 			}
@@ -169,8 +169,9 @@ func (d *Daemon) holder(ctx context.Context, id onevolume.VolumeID) (v onevolume
 	return v, op, err
 }
 
-// beginMove begins the migration of a volume from the host on record.
-func (d *Daemon) beginMove(ctx context.Context, who onevolume.Caller, vm onevolume.VM, v onevolume.Volume, host string, saved bool) (*preparation, error) {
+// beginMove begins the migration of a volume from the host on record. One that
+// is tried alone is over when it is prepared.
+func (d *Daemon) beginMove(ctx context.Context, who onevolume.Caller, vm onevolume.VM, v onevolume.Volume, host string, saved, alone bool) (*preparation, error) {
 	if vm.Host = v.Attachment.Host; vm.Host == "" {
 		vm.Host = host // it is on no host, and is to be on that one
 	} else if saved {
@@ -192,6 +193,9 @@ func (d *Daemon) beginMove(ctx context.Context, who onevolume.Caller, vm onevolu
 	op := job.Operation()
 	d.claim(op.ID)
 	p := &preparation{op: op.ID, move: d.moves.get(op.ID, vm.ID)}
+	if alone {
+		d.moves.isOver(p.move)
+	}
 	go func() {
 		defer d.jobs.Done()
 		log := d.about(op).With(zap.String("destination", host))

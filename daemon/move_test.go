@@ -35,6 +35,7 @@ type trip struct {
 	settled  atomic.Bool
 	silent   atomic.Bool
 	followed atomic.Int64
+	seen     map[string]bool // the hosts, and whether oned has them in sight
 }
 
 func newTrip(w *world, volumes int) *trip {
@@ -73,6 +74,7 @@ func (t *trip) wire(w *world) {
 		}
 		return t.settled.Load(), nil
 	}
+	w.Seen = func(context.Context) (map[string]bool, error) { return t.seen, nil }
 	w.Follow = func(onevolume.VMID) { t.followed.Add(1) }
 }
 

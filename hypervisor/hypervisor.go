@@ -105,6 +105,13 @@ type Waker interface {
 	Wake(ctx context.Context, h command.Host, vm onevolume.VM) error
 }
 
+// Versioner is a Driver that tells which hypervisor runs on a host.
+type Versioner interface {
+	// Version is its name and version, as "QEMU 7.2.22". Codes: Refused,
+	// Unreachable, Internal.
+	Version(ctx context.Context, h command.Host) (string, error)
+}
+
 // Capabilities says what a workflow may ask of a driver.
 type Capabilities struct {
 	Serial bool // a disk carries a serial number that the guest can read

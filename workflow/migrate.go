@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"onevolume"
+	"onevolume/command"
 	"onevolume/hypervisor"
 	"onevolume/iscsi"
 	"onevolume/saga"
@@ -148,7 +149,7 @@ func (r *run) connectAhead(ctx context.Context, f *facts) error {
 	if w.toHasDisk {
 		// To connect anew could make the kernel forget a device in use.
 		dev, err = r.Initiator.Prove(ctx, h, r.vol.Target, r.want())
-	} else {
+	} else if err = r.otherNames(ctx, h); err == nil {
 		dev, err = r.Initiator.Connect(ctx, h, target, r.want())
 	}
 	if err != nil {
@@ -165,6 +166,39 @@ func (r *run) connectAhead(ctx context.Context, f *facts) error {
 	}
 	r.note.Identity = dev.Identity
 	return nil
+}
+
+// otherNames asks that the two hosts say different names to the array: to it
+// they would be one host, and it ends the session of the one when the other
+// logs in, while the guest writes.
+func (r *run) otherNames(ctx context.Context, to command.Host) error {
+	if r.stays() {
+		return nil
+	}
+	locked := r.unlocked
+	r.unlocked = true
+	from, err := r.on(ctx, r.op.VM.Host)
+	r.unlocked = locked
+	if err != nil {
+		return err
+	}
+	var names [2]string
+	for i, h := range []command.Host{from, to} {
+		own, err := r.Initiator.Survey(ctx, h)
+		if err != nil {
+			return err
+		}
+		names[i] = own.Initiator
+	}
+	return differ(r.op.VM.Host, r.op.Destination, names[0], names[1])
+}
+
+func differ(from, to, nameFrom, nameTo string) error {
+	if nameFrom != nameTo || nameFrom == "" {
+		return nil
+	}
+	return onevolume.Errorf(onevolume.Refused, "the hosts %s and %s have the same iSCSI initiator name %s: to an array they are one", from, to, nameTo).
+		WithHint("give one of them a name of its own: onevolume doctor --host %s --fix", to)
 }
 
 // cleanAhead logs the host out again that the VM did not go to. One that has

@@ -331,7 +331,7 @@ func TestEveryChangeIsAudited(t *testing.T) {
 		{"bad session", "who:knows", func(s *scene) (string, []string) { return "one.volume.delete", []string{num(int(s.free))} },
 			func(*scene) deeds { return nil }},
 	}
-	for _, name := range []string{"premigrate", "postmigrate", "failmigrate", "prerestore", "predeploy"} {
+	for _, name := range []string{"premigrate", "postmigrate", "failmigrate", "prerestore", "predeploy", "migratecheck"} {
 		cases = append(cases, cases[0])
 		c := &cases[len(cases)-1]
 		c.name, c.session = name+" forbidden", asAlice

@@ -3,6 +3,7 @@ package xmlrpc_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -37,6 +38,12 @@ func (m *mover) Settle(_ context.Context, who onevolume.Caller, vm onevolume.VMI
 	return m.note("settle", who, "", vm, "")
 }
 
+func (m *mover) MigrateCheck(_ context.Context, who onevolume.Caller, session string, vm onevolume.VMID, host string) ([]onevolume.Check, error) {
+	_, err := m.note("migratecheck", who, session, vm, host)
+	return []onevolume.Check{{What: "host", OK: true, Text: "oned has host node5 in sight"},
+		{What: "volume 3", Text: "disk3: <the> target does not answer", Hint: "see that node5 reaches it"}}, err
+}
+
 // What OpenNebula's scripts say of a VM is for oneadmin's group, gets where it
 // should with the caller's session.
 func TestMoves(t *testing.T) {
@@ -54,6 +61,13 @@ func TestMoves(t *testing.T) {
 		"predeploy":   {c.Predeploy, "predeploy oneadmin " + asRoot + " 17 node5"},
 		"postmigrate": {c.Postmigrate, "settle oneadmin  17 "},
 		"failmigrate": {c.Failmigrate, "settle oneadmin  17 "},
+		"migratecheck": {func(ctx context.Context, vm onevolume.VMID, host string) (int, error) {
+			list, err := c.MigrateCheck(ctx, vm, host)
+			if want, _ := m.MigrateCheck(ctx, root, asRoot, vm, host); err == nil && !slices.Equal(list, want) {
+				t.Errorf("%+v, want %+v", list, want)
+			}
+			return 3, err
+		}, "migratecheck oneadmin " + asRoot + " 17 node5"},
 	} {
 		m.err = nil
 		if n, err := test.call(t.Context(), 17, "node5"); err != nil || n != 3 || m.did != test.did {

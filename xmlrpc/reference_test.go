@@ -107,6 +107,7 @@ var references = []reference{
 	{"one.volume.predeploy", moving, admins, moved + "that another host was logged out of; their disks are plugged when the VM runs", []failure{{"ACTION", "a domain on another host has a volume: the VM must not be started"}, {"NO_EXISTS", "oned has no such VM"}}, asRoot, []any{17, "node4"}},
 	{"one.volume.hint", []param{{"kind", "VM or HOST"}, {"id", "its id"}}, admins, "the id. It is as good as an event of oned's: what happened is looked for, as it is from time to time without any",
 		[]failure{invalid, {"ACTION", "this daemon does not follow VMs"}}, asRoot, []any{"VM", 17}},
+	{"one.volume.migratecheck", moving, admins, "`CHECK_POOL`: what was looked at, whether it is right, and what to do. Each volume is prepared as by one.volume.premigrate, and that is taken back", []failure{{"NO_EXISTS", "oned has no such VM"}}, asRoot, []any{17, "node5"}},
 	{"one.volumepool.infoextended", pooling, "everybody: one's own volumes and those that one may USE",
 		"`VOLUME_POOL`, each volume with its `NEWEST_OPERATION`", []failure{{"RPC_API", "no such filter, state or search"}}, asAlice, []any{-2, -1, -1, -1, "VM_ID=17"}},
 	{"one.volume.running", nil, admins, "`OPERATION_POOL` of those that have not ended", nil, asRoot, nil},

@@ -1,6 +1,7 @@
 package hypervisortest
 
 import (
+	"cmp"
 	"encoding/xml"
 	"fmt"
 	"slices"
@@ -103,6 +104,11 @@ func (s *session) run(words []string) {
 	if s.m.down != "" {
 		s.err.WriteString(s.m.down)
 		s.code = 1
+		return
+	}
+	if len(words) == 1 && words[0] == "version" {
+		s.out.WriteString("Compiled against library: libvirt 9.0.0\nUsing library: libvirt 9.0.0\nUsing API: QEMU 9.0.0\nRunning hypervisor: QEMU " +
+			cmp.Or(s.m.qemu, "7.2.22") + "\n\n")
 		return
 	}
 	known := map[string]func(d *Domain, args []string){

@@ -76,6 +76,7 @@ type Memory struct {
 	sizes   map[string]onevolume.Size
 	down    string
 	tool    string // xl or xm; empty with libvirt
+	qemu    string // its version; empty for 7.2.22
 }
 
 // NewMemory gives a host without domains and devices.
@@ -177,6 +178,13 @@ func (m *Memory) Down(stderr string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.down = stderr
+}
+
+// Version makes the host run that version of QEMU.
+func (m *Memory) Version(qemu string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.qemu = qemu
 }
 
 // domain finds a domain by UUID or name. The mutex is the caller's.

@@ -142,6 +142,19 @@ func TestCommands(t *testing.T) {
 
 // A domain that its disk has paused is told from one that somebody paused, and
 // is resumed by UUID.
+func TestVersion(t *testing.T) {
+	t.Parallel()
+	m, h := memory(t)
+	v := virsh.New(virsh.Options{})
+	if got, err := v.Version(t.Context(), h); got != "QEMU 7.2.22" || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+	m.Down("error: failed to connect to the hypervisor\nerror: Failed to connect socket to '/var/run/libvirt/libvirt-sock': Connection refused\n")
+	if got, err := v.Version(t.Context(), h); got != "" || onevolume.CodeOf(err) != onevolume.Unreachable {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
 func TestWake(t *testing.T) {
 	m, h := memory(t)
 	v, vm := virsh.New(virsh.Options{}), onevolume.VM{ID: 17, DeployID: uuid}
