@@ -52,6 +52,7 @@ type Daemon interface {
 	Lift(ctx context.Context) error
 	Fence(ctx context.Context, host string, off bool) ([]onevolume.Fenced, error)
 	Fences(ctx context.Context) ([]onevolume.FenceRecord, error)
+	MigrateCheck(ctx context.Context, vm onevolume.VMID, host string) ([]onevolume.Check, error)
 	SyncArray(ctx context.Context, name string) (onevolume.Synced, error)
 	Arrays(ctx context.Context) ([]onevolume.Space, error)
 	CheckArray(ctx context.Context, name string) (onevolume.Space, error)
@@ -201,7 +202,7 @@ func (a *App) Command() *cobra.Command {
 	root.AddCommand(a.attachCommand(), a.detachCommand(), a.listCommand(), a.topCommand(), a.showCommand(),
 		a.createCommand(), a.deleteCommand(), a.updateCommand(), a.renameCommand(), a.resizeCommand(),
 		a.chmodCommand(), a.chownCommand(), a.chgrpCommand(), a.lockCommand(), a.unlockCommand(), a.enableCommand(), a.disableCommand(),
-		a.doctorCommand(), a.explainCommand(), a.resumeCommand(), a.abortCommand(), a.recoverCommand(), a.fenceCommand(), a.historyCommand(), a.eventsCommand(), a.completionCommand(),
+		a.doctorCommand(), a.migrateCheckCommand(), a.explainCommand(), a.resumeCommand(), a.abortCommand(), a.recoverCommand(), a.fenceCommand(), a.historyCommand(), a.eventsCommand(), a.completionCommand(),
 		a.arrayCommand(), a.typeCommand(), a.quotaCommand(), a.hookCommand())
 	root.AddCommand(a.snapshotCommands()...)
 	root.CompletionOptions.DisableDefaultCmd = true

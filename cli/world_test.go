@@ -189,7 +189,7 @@ func (w *world) start() {
 	access := w.provide(loops, service)
 	loops.Start()
 	w.Cleanup(func() { loops.Stop(context.WithoutCancel(w.Context())) })
-	w.api = xmlrpc.Server{Auth: callers{"oneadmin": root, "alice": alice}, Inventory: service, Operator: loops, Health: w.health, Access: access, Spaces: w.spaces,
+	w.api = xmlrpc.Server{Auth: callers{"oneadmin": root, "alice": alice}, Inventory: service, Operator: loops, Moves: loops, Health: w.health, Access: access, Spaces: w.spaces,
 		Unaudited: func(d onevolume.Deed, err error) { w.Errorf("not audited: %+v: %v", d, err) }}
 	rpc := &wire.Server{Panicked: func(method string, value any, stack []byte) { w.Errorf("%s panicked: %v\n%s", method, value, stack) }}
 	w.api.Register(rpc)
