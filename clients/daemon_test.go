@@ -64,7 +64,7 @@ func startDaemon(t *testing.T, world onetest.World, more string) (endpoint strin
 		t.Fatal(err)
 	}
 	c := exec.CommandContext(context.WithoutCancel(t.Context()), self, "--config", conf)
-	c.Env = append(os.Environ(), asDaemon+"=1")
+	c.Env = append(os.Environ(), asDaemon+"=1", "ONE_AUTH="+write("auth", "oneadmin:opennebula\n"))
 	log, err := c.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
